@@ -1,0 +1,1 @@
+//! EXPLAIN text of plans.

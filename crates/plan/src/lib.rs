@@ -1,0 +1,18 @@
+//! Plans: logical, physical, stages, and their EXPLAIN text.
+//!
+//! Invariant: plans are data. They can be cloned and compared, hold no locks and no run-time state,
+//! and no node knows whether it has run.
+
+pub mod display;
+pub mod logical;
+pub mod physical;
+pub mod stage;
+pub mod statistics;
+
+pub use logical::{JoinKey, JoinKind, LogicalOp, LogicalPlan, Pinned, RepartitionKind, Scan, SetOperation};
+pub use physical::{
+    AggregateMode, BuildMode, Distribution, Exchange, ExchangeForm, ExchangeOrigin, HashAggregate, HashJoin,
+    PhysicalOp, PhysicalPlan, ReadMode, Side,
+};
+pub use stage::{Note, Stage, TaskInput, TaskLayout};
+pub use statistics::{ColumnEstimate, Estimate, Statistics};

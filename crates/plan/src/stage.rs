@@ -1,0 +1,62 @@
+//! Stages: parts of a physical plan that run without an exchange inside.
+
+use std::collections::BTreeMap;
+
+use firesteel_common::{ExchangeId, PartitionSpec, StageId};
+
+use crate::physical::{Exchange, PhysicalPlan};
+
+/// A stage: frozen at its first launch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stage {
+    /// Identity.
+    pub id: StageId,
+    /// What its tasks run; leaves are scans, literals and reads of finished exchanges.
+    pub plan: PhysicalPlan,
+    /// Where the rows go. [`crate::Distribution::Any`] is the result of the query.
+    pub output: Exchange,
+    /// How many tasks there are and what each reads.
+    pub tasks: TaskLayout,
+}
+
+/// How the work of a stage is divided.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TaskLayout {
+    /// Tasks lease splits of scans and blocks of elastic reads from common queues.
+    Elastic {
+        /// Tasks to start.
+        tasks: u32,
+    },
+    /// One task per entry.
+    PerInput(Vec<TaskInput>),
+}
+
+/// What one task reads of each partitioned input.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct TaskInput {
+    /// By exchange.
+    pub specs: BTreeMap<ExchangeId, PartitionSpec>,
+}
+
+impl TaskLayout {
+    /// Number of tasks.
+    pub fn tasks(&self) -> u32 {
+        match self {
+            TaskLayout::Elastic { tasks } => *tasks,
+            TaskLayout::PerInput(inputs) => inputs.len() as u32,
+        }
+    }
+}
+
+/// One decision and the evidence for it, for `EXPLAIN ANALYZE` and the API.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Note {
+    /// Plan version, from 0 (the initial plan).
+    pub version: u32,
+    /// The rule that decided.
+    pub rule: &'static str,
+    /// The stage or exchange that gave the evidence, in words: `stage 1`.
+    pub subject: String,
+    /// What was decided and why, with estimated and actual figures.
+    pub because: String,
+}

@@ -1,0 +1,42 @@
+//! What is known or believed of the rows that a plan returns.
+
+use std::collections::BTreeMap;
+
+use firesteel_common::{ColumnId, Scalar};
+
+/// Rows and bytes of a plan's result.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct Estimate {
+    /// Rows.
+    pub rows: f64,
+    /// Bytes, uncompressed.
+    pub bytes: f64,
+    /// Whether they were counted rather than estimated.
+    pub exact: bool,
+}
+
+/// What is believed of a column.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct ColumnEstimate {
+    /// Distinct values, not counting NULL.
+    pub distinct: Option<f64>,
+    /// Lower bound.
+    pub min: Option<Scalar>,
+    /// Upper bound.
+    pub max: Option<Scalar>,
+    /// Fraction of NULLs.
+    pub null_fraction: f64,
+    /// Average bytes of a value.
+    pub width: f64,
+}
+
+/// Statistics of a plan's result.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Statistics {
+    /// Rows.
+    pub rows: f64,
+    /// Whether `rows` was counted rather than estimated.
+    pub exact: bool,
+    /// By column; columns that are missing are unknown.
+    pub columns: BTreeMap<ColumnId, ColumnEstimate>,
+}
