@@ -1,1 +1,11 @@
-//! Placeholder module docs.
+//! What running queries share in a process: threads, memory, cancellation, scopes of tasks.
+//!
+//! Invariant: knows nothing of plans or expressions. It is the only crate that spawns.
+
+pub mod cancel;
+pub mod memory;
+pub mod threads;
+
+pub use cancel::CancelToken;
+pub use memory::{MemoryPool, Reservation};
+pub use threads::{TaskScope, Threads};

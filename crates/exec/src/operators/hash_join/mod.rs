@@ -1,0 +1,1 @@
+//! The hash_join operator.

@@ -1,0 +1,1 @@
+//! The nested_loop_join operator.

@@ -1,0 +1,50 @@
+//! Cancellation: a flag that loops read and that waits can be woken by.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use firesteel_common::{Error, Result};
+use tokio::sync::Notify;
+
+/// A flag shared by all that works for one query. Clones are the same flag.
+#[derive(Clone, Debug, Default)]
+pub struct CancelToken(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    cancelled: AtomicBool,
+    notify: Notify,
+}
+
+impl CancelToken {
+    /// A token that is not cancelled.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks all work under the token to stop.
+    pub fn cancel(&self) {
+        self.0.cancelled.store(true, Ordering::Release);
+        self.0.notify.notify_waiters();
+    }
+
+    /// Whether [`CancelToken::cancel`] was called.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancelled.load(Ordering::Acquire)
+    }
+
+    /// `OPERATION_CANCELED` once cancelled. Long loops call it every few milliseconds.
+    pub fn check(&self) -> Result<()> {
+        if self.is_cancelled() { Err(Error::cancelled("Operation has been canceled.")) } else { Ok(()) }
+    }
+
+    /// Waits until cancelled.
+    pub async fn cancelled(&self) {
+        // Registered before the flag is read, so that a cancellation in between is not missed.
+        let mut notified = std::pin::pin!(self.0.notify.notified());
+        notified.as_mut().enable();
+        if !self.is_cancelled() {
+            notified.await;
+        }
+    }
+}

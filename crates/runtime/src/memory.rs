@@ -1,0 +1,233 @@
+//! Memory accounting: process, query, reservation.
+//!
+//! Whoever holds bytes reserves them first. A reservation grows in one atomic step per pool on the way
+//! up; a refusal says who asked, what is used and which setting decides. Reservations take their
+//! bytes in chunks of 1 MiB from the pool, so that small steps cost no shared write.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use firesteel_common::{Error, ErrorKind, Result};
+use parking_lot::Mutex;
+
+const CHUNK: usize = 1 << 20;
+
+/// Bytes that may be held together; pools form a tree.
+#[derive(Debug)]
+pub struct MemoryPool {
+    name: String,
+    limit: Option<usize>,
+    used: AtomicUsize,
+    peak: AtomicUsize,
+    parent: Option<Arc<MemoryPool>>,
+    /// Live reservations by operator, for the error text. Touched only when one starts, ends or grows a chunk.
+    holders: Mutex<Vec<(String, Arc<AtomicUsize>)>>,
+}
+
+impl MemoryPool {
+    /// The pool of a process.
+    pub fn root(limit: usize) -> Arc<Self> {
+        Self::build("process".to_owned(), Some(limit), None)
+    }
+
+    /// A pool whose bytes also count in this one, such as that of a query.
+    pub fn child(self: &Arc<Self>, name: impl Into<String>, limit: Option<usize>) -> Arc<Self> {
+        Self::build(name.into(), limit, Some(self.clone()))
+    }
+
+    fn build(name: String, limit: Option<usize>, parent: Option<Arc<Self>>) -> Arc<Self> {
+        let holders = Mutex::new(Vec::new());
+        Arc::new(Self { name, limit, used: AtomicUsize::new(0), peak: AtomicUsize::new(0), parent, holders })
+    }
+
+    /// Bytes held.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Most bytes that were held at a time.
+    pub fn peak(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    /// The limit of this pool or of the nearest one above that has one.
+    pub fn limit(&self) -> Option<usize> {
+        self.limit.or_else(|| self.parent.as_ref().and_then(|p| p.limit()))
+    }
+
+    /// An empty reservation for `operator`, such as `HashJoin build (stage 2)`.
+    pub fn reserve(self: &Arc<Self>, operator: impl Into<String>) -> Reservation {
+        let held = Arc::new(AtomicUsize::new(0));
+        self.holders.lock().push((operator.into(), held.clone()));
+        Reservation { pool: self.clone(), held, bytes: 0, granted: 0 }
+    }
+
+    fn try_take(&self, bytes: usize) -> bool {
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        if self.limit.is_some_and(|limit| before + bytes > limit) {
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
+            return false;
+        }
+        if let Some(parent) = &self.parent
+            && !parent.try_take(bytes)
+        {
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
+            return false;
+        }
+        self.peak.fetch_max(before + bytes, Ordering::Relaxed);
+        true
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(parent) = &self.parent {
+            parent.give_back(bytes);
+        }
+    }
+
+    fn refusal(&self, operator: &str, asked: usize) -> Error {
+        let used = self.used();
+        let limit = self.limit().unwrap_or(0);
+        let mut holders: Vec<(usize, String)> =
+            self.holders.lock().iter().map(|(name, held)| (held.load(Ordering::Relaxed), name.clone())).collect();
+        holders.sort_by(|a, b| b.cmp(a));
+        holders.truncate(3);
+        let top: Vec<String> = holders
+            .iter()
+            .filter(|(bytes, _)| *bytes > 0)
+            .map(|(bytes, name)| format!("{name} {}", show(*bytes)))
+            .collect();
+        let message = format!(
+            "Unable to acquire {} of memory for {operator}: process {}, {}: {} of {} in use. Largest holders: {}.",
+            show(asked),
+            std::process::id(),
+            self.name,
+            show(used),
+            show(limit),
+            if top.is_empty() { "none".to_owned() } else { top.join(", ") }
+        );
+        Error::new(ErrorKind::OutOfMemory, "UNABLE_TO_ACQUIRE_MEMORY", "53200", message)
+            .with_hint("raise the limit with `--memory` or `SET firesteel.memory.limit`, or use fewer `firesteel.threads`")
+    }
+}
+
+fn show(bytes: usize) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}
+
+/// Bytes held by one operator of one task. Given back when dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    pool: Arc<MemoryPool>,
+    held: Arc<AtomicUsize>,
+    /// What the holder says it holds.
+    bytes: usize,
+    /// What was taken from the pool: `bytes` rounded up to chunks.
+    granted: usize,
+}
+
+impl Reservation {
+    /// Bytes reserved.
+    pub fn size(&self) -> usize {
+        self.bytes
+    }
+
+    /// Reserves `bytes` more.
+    ///
+    /// Errors: `UNABLE_TO_ACQUIRE_MEMORY`; the reservation stays as it was.
+    pub fn try_grow(&mut self, bytes: usize) -> Result<()> {
+        self.try_resize(self.bytes + bytes)
+    }
+
+    /// Makes the reservation `bytes` large.
+    ///
+    /// Errors: as [`Reservation::try_grow`]. Shrinking never fails.
+    pub fn try_resize(&mut self, bytes: usize) -> Result<()> {
+        let needed = if bytes < CHUNK / 16 { bytes } else { bytes.next_multiple_of(CHUNK) };
+        if needed > self.granted {
+            let more = needed - self.granted;
+            // A chunk that does not fit may still fit exactly.
+            if self.pool.try_take(more) {
+                self.granted = needed;
+            } else if bytes > self.granted {
+                let exact = bytes - self.granted;
+                if !self.pool.try_take(exact) {
+                    return Err(self.pool.refusal(&self.operator(), exact));
+                }
+                self.granted = bytes;
+            }
+        } else if needed < self.granted {
+            self.pool.give_back(self.granted - needed);
+            self.granted = needed;
+        }
+        self.bytes = bytes;
+        self.held.store(self.granted, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives `bytes` back.
+    pub fn shrink(&mut self, bytes: usize) {
+        let smaller = self.bytes.saturating_sub(bytes);
+        // Cannot fail: nothing is taken.
+        let _ = self.try_resize(smaller);
+    }
+
+    /// Gives all back.
+    pub fn free(&mut self) {
+        self.shrink(self.bytes);
+    }
+
+    fn operator(&self) -> String {
+        let holders = self.pool.holders.lock();
+        let own = holders.iter().find(|(_, held)| Arc::ptr_eq(held, &self.held));
+        own.map_or_else(String::new, |(name, _)| name.clone())
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.pool.give_back(self.granted);
+        self.pool.holders.lock().retain(|(_, held)| !Arc::ptr_eq(held, &self.held));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_all_that_matters_and_changes_nothing() {
+        let process = MemoryPool::root(10 << 20);
+        let query = process.child("query 7", None);
+        let mut a = query.reserve("HashJoin build (stage 2)");
+        a.try_grow(8 << 20).unwrap();
+        let mut b = query.reserve("HashAggregate (stage 3)");
+        let error = b.try_grow(5 << 20).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+        let text = error.render();
+        for part in ["HashAggregate (stage 3)", "query 7", "5.0 MiB", "8.0 MiB of 10.0 MiB", "HashJoin build", "--memory"] {
+            assert!(text.contains(part), "{part} is missing in {text}");
+        }
+        assert_eq!(b.size(), 0);
+        drop(a);
+        b.try_grow(5 << 20).unwrap();
+        drop(b);
+        assert_eq!((process.used(), query.used()), (0, 0));
+        assert_eq!(query.peak(), 8 << 20);
+    }
+
+    #[test]
+    fn growing_up_to_the_limit_is_exact() {
+        let pool = MemoryPool::root(1_500_000);
+        let mut r = pool.reserve("Sort");
+        r.try_grow(1_400_000).unwrap();
+        r.try_grow(100_000).unwrap();
+        assert!(r.try_grow(1).is_err());
+        r.shrink(1_500_000);
+        assert_eq!(pool.used(), 0);
+    }
+}
