@@ -1,0 +1,57 @@
+//! Runs the rules in order and, in debug builds, checks what each of them did.
+
+use firesteel_common::Result;
+use firesteel_plan::LogicalPlan;
+
+use crate::rule::{OptimizerContext, OptimizerRule};
+use crate::rules;
+use crate::verify;
+
+/// The logical optimizer.
+#[derive(Clone, Copy, Debug)]
+pub struct Optimizer;
+
+impl Optimizer {
+    /// Applies all rules, those of [`crate::rule::Phase::EveryStep`] last: once per query, before it starts.
+    pub fn once(plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Result<LogicalPlan> {
+        let plan = run(&rules::once(), plan, cx)?;
+        Self::every_step(plan, cx)
+    }
+
+    /// Applies the rules that look at estimates and facts: again whenever a stage has ended.
+    pub fn every_step(plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Result<LogicalPlan> {
+        run(&rules::every_step(), plan, cx)
+    }
+
+    /// Names of all rules, in the order of their first application.
+    pub fn rule_names() -> Vec<&'static str> {
+        let mut names: Vec<&'static str> = Vec::new();
+        for rule in rules::once().iter().chain(&rules::every_step()) {
+            if !names.contains(&rule.name()) {
+                names.push(rule.name());
+            }
+        }
+        names
+    }
+}
+
+fn run(rules: &[Box<dyn OptimizerRule>], mut plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Result<LogicalPlan> {
+    for rule in rules {
+        if !rule.is_required() && cx.config.is_excluded(rule.name()) {
+            continue;
+        }
+        let before = cfg!(debug_assertions).then(|| plan.columns());
+        plan = rule.rewrite(plan, cx)?;
+        if let Some(before) = before {
+            verify::check(rule.as_ref(), &before, &plan, cx)?;
+        }
+    }
+    Ok(plan)
+}
+
+/// The phase of every rule in a list agrees with the list; asked by tests.
+#[cfg(test)]
+pub(crate) fn phases_agree() -> bool {
+    rules::once().iter().all(|r| r.phase() == crate::rule::Phase::Once)
+        && rules::every_step().iter().all(|r| r.phase() == crate::rule::Phase::EveryStep)
+}

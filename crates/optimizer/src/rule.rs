@@ -1,0 +1,73 @@
+//! What a rule of the optimizer is, and what it may look at.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use firesteel_catalog::{TableRef, TableStatistics};
+use firesteel_common::{Config, IdGenerator, NodeId, Result};
+use firesteel_expr::EvalContext;
+use firesteel_plan::LogicalPlan;
+
+/// Everything that planning depends on besides the plan.
+pub struct OptimizerContext<'a> {
+    /// Settings of the session when the query began.
+    pub config: &'a Config,
+    /// Fresh ids of the query.
+    pub ids: &'a IdGenerator,
+    /// For folding: functions, ANSI mode, time zone, start of the query.
+    pub eval: &'a EvalContext,
+    /// Statistics of tables.
+    pub tables: &'a dyn TableStats,
+    /// What was measured since the query began.
+    pub facts: &'a PlanFacts,
+}
+
+impl fmt::Debug for OptimizerContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OptimizerContext").field("facts", self.facts).finish_non_exhaustive()
+    }
+}
+
+/// Statistics of the tables that a query reads.
+pub trait TableStats {
+    /// What is known of a table; `None` if nothing is.
+    fn statistics(&self, table: &TableRef) -> Option<Arc<TableStatistics>>;
+}
+
+/// What was measured since the query began.
+#[derive(Default, Clone, Debug, PartialEq)]
+pub struct PlanFacts {
+    /// By scan: the fraction of a sample's rows that satisfies the filters of the scan.
+    pub selectivity: BTreeMap<NodeId, f64>,
+}
+
+/// When a rule is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Before the query starts.
+    Once,
+    /// Before the query starts and whenever a stage has ended.
+    EveryStep,
+}
+
+/// A rewrite of a logical plan to one that returns the same rows in the same columns.
+///
+/// A rule is idempotent: applied to its own result it changes nothing.
+pub trait OptimizerRule: Send + Sync {
+    /// Name, as `spark.sql.optimizer.excludedRules` and notes have it.
+    fn name(&self) -> &'static str;
+
+    /// When it is applied.
+    fn phase(&self) -> Phase {
+        Phase::Once
+    }
+
+    /// Whether plans cannot be run without it, so that it cannot be switched off.
+    fn is_required(&self) -> bool {
+        false
+    }
+
+    /// The rewritten plan. Errors are defects of the query that only show here, or our bugs.
+    fn rewrite(&self, plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Result<LogicalPlan>;
+}

@@ -1,0 +1,1 @@
+//! Small plans made by hand, for the tests of the rules.
