@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray};
-use firesteel_common::{ColumnId, Result, SqlType, Span};
+use firesteel_common::{ColumnId, Result, Span, SqlType};
 
 use crate::expr::{ColumnRef, Expr};
 use crate::function::{EvalContext, FunctionDoc};

@@ -80,8 +80,13 @@ pub trait ScalarFunction: Send + Sync {
     fn bind(&self, args: &[SqlType], literals: &[Option<Scalar>]) -> Result<Signature>;
 
     /// The kernel for settled types: made once per query and task, so it may prepare literals.
-    fn kernel(&self, args: &[SqlType], ty: &SqlType, literals: &[Option<Scalar>], cx: &EvalContext)
-    -> Result<Box<dyn ScalarKernel>>;
+    fn kernel(
+        &self,
+        args: &[SqlType],
+        ty: &SqlType,
+        literals: &[Option<Scalar>],
+        cx: &EvalContext,
+    ) -> Result<Box<dyn ScalarKernel>>;
 
     /// Whether equal arguments give equal results in one query, so that literals fold.
     fn is_deterministic(&self) -> bool {

@@ -5,11 +5,12 @@
 //! is made; column ids become positions only in `Evaluator::compile`.
 
 pub mod aggregate;
+pub mod coercion;
 pub mod expr;
 pub mod function;
 pub mod window;
 
-pub use aggregate::{AggregateCall, NamedAggregate, AggregateFunction, AggregateSignature, GroupAccumulator};
+pub use aggregate::{AggregateCall, AggregateFunction, AggregateSignature, GroupAccumulator, NamedAggregate};
 pub use expr::{Call, ColumnRef, Expr, SortKey, op};
 pub use function::{Datum, EvalContext, FunctionDoc, FunctionRegistry, ScalarFunction, ScalarKernel, Signature};
 pub use window::{Frame, FrameBound, FrameUnit, WindowCall, WindowFunction};
