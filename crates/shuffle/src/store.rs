@@ -1,0 +1,308 @@
+//! The store of a query's exchanges, in the memory of the process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use firesteel_common::{Batch, Error, ExchangeId, ExchangeStats, PartitionSpec, Result, SqlType, TaskId};
+use firesteel_runtime::{MemoryPool, Reservation};
+use parking_lot::Mutex;
+
+use crate::block::{Block, trim};
+use crate::scatter::Scatter;
+use crate::sketch::{Distinct, HotKeys};
+
+/// A key counts as hot from this share of the rows.
+const HOT_SHARE: f64 = 0.02;
+
+/// Shape of an exchange.
+#[derive(Clone, Debug)]
+pub struct ExchangeLayout {
+    /// Types of the columns.
+    pub types: Vec<SqlType>,
+    /// Number of partitions.
+    pub partitions: u32,
+    /// Whether blocks are kept as IPC streams.
+    pub serialized: bool,
+}
+
+/// Committed output by exchange, task and partition.
+#[derive(Debug)]
+pub struct ShuffleStore {
+    exchanges: Mutex<BTreeMap<ExchangeId, ExchangeState>>,
+    memory: Arc<MemoryPool>,
+}
+
+#[derive(Debug)]
+struct ExchangeState {
+    layout: ExchangeLayout,
+    outputs: BTreeMap<u32, MapOutput>,
+    finished: bool,
+}
+
+/// What one task has committed. Block lists are per partition.
+#[derive(Debug)]
+struct MapOutput {
+    partitions: Vec<Vec<Block>>,
+    distinct: Option<Distinct>,
+    hot: HotKeys,
+    /// Held until the exchange is released.
+    _memory: Reservation,
+}
+
+impl ShuffleStore {
+    /// A store whose blocks are reserved from `memory`.
+    pub fn new(memory: Arc<MemoryPool>) -> Arc<Self> {
+        Arc::new(Self { exchanges: Mutex::new(BTreeMap::new()), memory })
+    }
+
+    /// Makes an exchange known before its first writer.
+    pub fn register(&self, id: ExchangeId, layout: ExchangeLayout) {
+        let state = ExchangeState { layout, outputs: BTreeMap::new(), finished: false };
+        self.exchanges.lock().insert(id, state);
+    }
+
+    /// A writer for one attempt of a task.
+    pub fn writer(self: &Arc<Self>, id: ExchangeId, task: TaskId) -> Result<ShuffleWriter> {
+        let layout = self.with(id, |state| state.layout.clone())?;
+        let partitions = (0..layout.partitions).map(|_| Vec::new()).collect();
+        Ok(ShuffleWriter {
+            store: self.clone(),
+            id,
+            task,
+            scatter: Scatter::new(layout.types.clone(), layout.partitions),
+            tail: Vec::new(),
+            tail_rows: 0,
+            next: 0,
+            partitions,
+            distinct: None,
+            hot: HotKeys::default(),
+            memory: self.memory.reserve(format!("Exchange {id} (stage {}, task {})", task.stage, task.task)),
+            layout,
+        })
+    }
+
+    /// Says that all tasks have committed.
+    pub fn finish(&self, id: ExchangeId) -> Result<()> {
+        self.with(id, |state| state.finished = true)
+    }
+
+    /// What is known of an exchange now.
+    pub fn stats(&self, id: ExchangeId) -> Option<ExchangeStats> {
+        self.with(id, |state| {
+            let partitions = state.layout.partitions as usize;
+            let mut stats = ExchangeStats {
+                rows: vec![0; partitions],
+                bytes: vec![0; partitions],
+                finished: state.finished,
+                ..ExchangeStats::default()
+            };
+            let (mut distinct, mut hot): (Option<Distinct>, _) = (None, HotKeys::default());
+            for output in state.outputs.values() {
+                for (partition, blocks) in output.partitions.iter().enumerate() {
+                    stats.rows[partition] += blocks.iter().map(Block::rows).sum::<u64>();
+                    stats.bytes[partition] += blocks.iter().map(Block::bytes).sum::<u64>();
+                }
+                if let Some(sketch) = &output.distinct {
+                    distinct.get_or_insert_default().merge(sketch);
+                }
+                hot.merge(&output.hot);
+            }
+            stats.distinct_keys = distinct.map(|d| d.estimate());
+            stats.hot_keys = hot.above(HOT_SHARE, stats.total_rows());
+            stats
+        })
+        .ok()
+    }
+
+    /// The blocks that `spec` names, in the order of tasks.
+    pub fn blocks(&self, id: ExchangeId, spec: &PartitionSpec) -> Result<Vec<Block>> {
+        self.with(id, |state| {
+            let of = |partition: u32| -> Vec<Block> {
+                let parts = state.outputs.values().filter_map(|o| o.partitions.get(partition as usize));
+                parts.flatten().cloned().collect()
+            };
+            match spec {
+                PartitionSpec::All => Ok((0..state.layout.partitions).flat_map(of).collect()),
+                PartitionSpec::Whole(range) => Ok(range.clone().flat_map(of).collect()),
+                PartitionSpec::Slice { partition, rows } => slice(of(*partition), rows.start, rows.end),
+            }
+        })?
+    }
+
+    /// Types of an exchange's columns.
+    pub fn types(&self, id: ExchangeId) -> Result<Vec<SqlType>> {
+        self.with(id, |state| state.layout.types.clone())
+    }
+
+    /// Forgets an exchange and gives its memory back.
+    pub fn release(&self, id: ExchangeId) {
+        let state = self.exchanges.lock().remove(&id);
+        drop(state);
+    }
+
+    fn with<T>(&self, id: ExchangeId, f: impl FnOnce(&mut ExchangeState) -> T) -> Result<T> {
+        let mut exchanges = self.exchanges.lock();
+        let state = exchanges.get_mut(&id).ok_or_else(|| Error::internal(format!("exchange {id} is not known")))?;
+        Ok(f(state))
+    }
+}
+
+/// Rows `start..end` of a list of blocks.
+fn slice(blocks: Vec<Block>, start: u64, end: u64) -> Result<Vec<Block>> {
+    let mut at = 0;
+    let mut out = Vec::new();
+    for block in blocks {
+        let (first, last) = (at, at + block.rows());
+        at = last;
+        let (from, to) = (start.max(first), end.min(last));
+        if from >= to {
+            continue;
+        }
+        if from == first && to == last {
+            out.push(block);
+        } else {
+            out.push(Block::memory(block.read()?.slice((from - first) as usize, (to - from) as usize)));
+        }
+    }
+    Ok(out)
+}
+
+/// Writes the output of one attempt. Dropping it without [`ShuffleWriter::commit`] leaves nothing.
+#[derive(Debug)]
+pub struct ShuffleWriter {
+    store: Arc<ShuffleStore>,
+    id: ExchangeId,
+    task: TaskId,
+    layout: ExchangeLayout,
+    scatter: Scatter,
+    /// Small batches waiting to become one block, where rows are not scattered.
+    tail: Vec<Batch>,
+    tail_rows: usize,
+    /// Next partition of a round robin.
+    next: u32,
+    partitions: Vec<Vec<Block>>,
+    distinct: Option<Distinct>,
+    hot: HotKeys,
+    memory: Reservation,
+}
+
+/// Rows of a block that is made of small batches.
+const BLOCK_ROWS: usize = 8192;
+
+impl ShuffleWriter {
+    /// Writes rows to the partitions of their `hashes`, one per live row.
+    pub fn write_hashed(&mut self, batch: Batch, hashes: &[u64]) -> Result<()> {
+        self.distinct.get_or_insert_default().add(hashes);
+        self.hot.add(hashes);
+        self.scatter.push(batch, hashes)?;
+        if self.scatter.is_full() { self.flush_scatter() } else { Ok(()) }
+    }
+
+    /// Writes rows to the partitions in turn, or to the only one.
+    pub fn write(&mut self, batch: Batch) -> Result<()> {
+        self.tail_rows += batch.rows();
+        self.tail.push(batch);
+        if self.tail_rows >= BLOCK_ROWS { self.flush_tail() } else { Ok(()) }
+    }
+
+    fn flush_scatter(&mut self) -> Result<()> {
+        let mut pieces = Vec::new();
+        self.scatter.flush(|partition, batch| {
+            pieces.push((partition, batch));
+            Ok(())
+        })?;
+        pieces.into_iter().try_for_each(|(partition, batch)| self.keep(partition, batch))
+    }
+
+    fn flush_tail(&mut self) -> Result<()> {
+        if self.tail.is_empty() {
+            return Ok(());
+        }
+        let batch = Batch::concat(&std::mem::take(&mut self.tail), &self.layout.types)?;
+        self.tail_rows = 0;
+        let rows = batch.rows();
+        let batch = Batch::new(batch.columns().iter().cloned().map(trim).collect(), rows);
+        let partition = self.next;
+        self.next = (self.next + 1) % self.layout.partitions;
+        self.keep(partition, batch)
+    }
+
+    fn keep(&mut self, partition: u32, batch: Batch) -> Result<()> {
+        let block =
+            if self.layout.serialized { Block::serialized(&batch, &self.layout.types)? } else { Block::memory(batch) };
+        self.memory.try_grow(block.bytes() as usize)?;
+        self.partitions[partition as usize].push(block);
+        Ok(())
+    }
+
+    /// Makes the output visible. A second commit of the same task is ignored: the first attempt won.
+    pub fn commit(mut self) -> Result<()> {
+        self.flush_scatter()?;
+        self.flush_tail()?;
+        let output =
+            MapOutput { partitions: self.partitions, distinct: self.distinct, hot: self.hot, _memory: self.memory };
+        self.store.with(self.id, |state| {
+            state.outputs.entry(self.task.task).or_insert(output);
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, AsArray, Int64Array};
+    use arrow::datatypes::Int64Type;
+    use firesteel_common::StageId;
+    use firesteel_common::hash::hash_columns;
+
+    fn batch(values: impl Iterator<Item = i64>) -> Batch {
+        let column: ArrayRef = Arc::new(Int64Array::from_iter_values(values));
+        let rows = column.len();
+        Batch::new(vec![column], rows)
+    }
+
+    fn task(task: u32, attempt: u32) -> TaskId {
+        TaskId { stage: StageId(0), task, attempt }
+    }
+
+    fn read(store: &ShuffleStore, spec: &PartitionSpec) -> Vec<i64> {
+        let blocks = store.blocks(ExchangeId(1), spec).unwrap();
+        let batches: Vec<Batch> = blocks.iter().map(|b| b.read().unwrap()).collect();
+        batches.iter().flat_map(|b| b.columns()[0].as_primitive::<Int64Type>().values().to_vec()).collect()
+    }
+
+    fn write(store: &Arc<ShuffleStore>, id: TaskId, values: std::ops::Range<i64>) -> ShuffleWriter {
+        let mut writer = store.writer(ExchangeId(1), id).unwrap();
+        let batch = batch(values);
+        let mut hashes = Vec::new();
+        hash_columns(batch.columns(), batch.rows(), &mut hashes).unwrap();
+        writer.write_hashed(batch, &hashes).unwrap();
+        writer
+    }
+
+    #[test]
+    fn only_committed_output_is_seen_and_memory_returns() {
+        for serialized in [false, true] {
+            let pool = MemoryPool::root(100 << 20);
+            let store = ShuffleStore::new(pool.clone());
+            store.register(ExchangeId(1), ExchangeLayout { types: vec![SqlType::BigInt], partitions: 4, serialized });
+            drop(write(&store, task(0, 0), 0..100));
+            write(&store, task(0, 1), 0..1000).commit().unwrap();
+            write(&store, task(0, 2), 0..1000).commit().unwrap();
+            write(&store, task(1, 0), 1000..1500).commit().unwrap();
+            store.finish(ExchangeId(1)).unwrap();
+            let stats = store.stats(ExchangeId(1)).unwrap();
+            assert_eq!((stats.total_rows(), stats.finished, stats.rows.len()), (1500, true, 4));
+            let mut all = read(&store, &PartitionSpec::Whole(0..4));
+            all.sort_unstable();
+            assert_eq!(all, (0..1500).collect::<Vec<_>>());
+            let whole = read(&store, &PartitionSpec::Whole(2..3));
+            let n = stats.rows[2];
+            let mut parts = read(&store, &PartitionSpec::Slice { partition: 2, rows: 0..n / 3 });
+            parts.extend(read(&store, &PartitionSpec::Slice { partition: 2, rows: n / 3..n }));
+            assert_eq!(parts, whole);
+            store.release(ExchangeId(1));
+            assert_eq!(pool.used(), 0);
+        }
+    }
+}
