@@ -1,0 +1,187 @@
+//! Reading a morsel, late: columns are decoded in the order filter columns, runtime filter keys, the
+//! rest, a chunk at a time, and a column only for chunks in which rows are left. The rows that pass are
+//! a selection over the decoded chunk; nothing is copied.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::compute::take;
+use firesteel_catalog::{ScanContext, ScanMetrics, Split};
+use firesteel_common::{Batch, Result, Selection};
+
+use super::column::{ChunkRef, ColumnCursor};
+use super::file::ParquetFile;
+use super::scan::ScanPlan;
+use super::table::Place;
+use crate::filter::RowFilter;
+use crate::storage::ByteSource;
+
+/// Most rows decoded at a time: what fits the cache with some columns of 8 bytes.
+const MAX_CHUNK: usize = 16_384;
+
+/// The batches of a morsel. All reading and decoding happens in `next`.
+pub(crate) struct MorselReader {
+    plan: Arc<ScanPlan>,
+    cx: ScanContext,
+    part: usize,
+    group: usize,
+    /// Next row, and one past the last.
+    rows: Range<u64>,
+    chunk_rows: usize,
+    filter: Option<RowFilter>,
+    cursors: Vec<ColumnCursor>,
+    /// Columns of the current chunk, by slot, as far as they are decoded.
+    decoded: Vec<Option<ArrayRef>>,
+}
+
+impl MorselReader {
+    /// A reader of `split`. `source` has the bytes of a remote file.
+    pub(crate) fn new(plan: Arc<ScanPlan>, split: Split, cx: ScanContext, source: Option<ByteSource>) -> Result<Self> {
+        let (part, group) = (split.part as usize, split.group as usize);
+        let chunk_rows = cx.batch_rows.clamp(1, MAX_CHUNK);
+        let mut rows = split.start..split.end;
+        let mut cursors = Vec::new();
+        let mut filter = None;
+        if !plan.group_may_join(part, group, &cx) {
+            ScanMetrics::add(&cx.metrics.rows_pruned, rows.end - rows.start);
+            rows.start = rows.end;
+        } else if !plan.slots.is_empty() {
+            let file = &plan.parts.parts[part].file;
+            let source = match source {
+                Some(source) => source,
+                None => file.source.open(Some(cx.metrics.clone()))?,
+            };
+            let chunk = ChunkRef { source, group, end: split.end, chunk_rows };
+            cursors = plan.slots.iter().map(|column| cursor(&plan, part, *column, &chunk)).collect();
+            filter = RowFilter::compile(&plan.request.filters, &plan.static_columns, &cx.eval)?;
+        }
+        let decoded = vec![None; cursors.len()];
+        Ok(Self { plan, cx, part, group, rows, chunk_rows, filter, cursors, decoded })
+    }
+
+    /// The column of a slot in rows `start .. start + rows`.
+    fn decode(&mut self, slot: usize, start: u64, rows: usize) -> Result<ArrayRef> {
+        if let Some(array) = &self.decoded[slot] {
+            return Ok(array.clone());
+        }
+        let file: &ParquetFile = &self.plan.parts.parts[self.part].file;
+        let array = self.cursors[slot].read(file, start, rows)?;
+        self.decoded[slot] = Some(array.clone());
+        Ok(array)
+    }
+
+    /// The rows of the chunk that pass all filters; `None` if all do.
+    fn filter(&mut self, start: u64, rows: usize) -> Result<Option<Selection>> {
+        let mut selection: Option<Selection> = None;
+        if self.filter.is_some() {
+            let count = self.plan.static_columns.len();
+            let columns = (0..count).map(|slot| self.decode(slot, start, rows)).collect::<Result<_>>()?;
+            if let Some(filter) = &mut self.filter {
+                selection = Some(filter.select(&Batch::new(columns, rows))?);
+            }
+        }
+        let plan = self.plan.clone();
+        for ((id, _), (slot, effect)) in plan.request.runtime_filters.iter().zip(&plan.keys) {
+            if selection.as_ref().is_some_and(Selection::is_empty) {
+                break;
+            }
+            if effect.is_useless() {
+                continue;
+            }
+            let Some(filter) = self.cx.runtime_filters.get(*id) else { continue };
+            let keys = self.decode(*slot, start, rows)?;
+            let live = selection.as_ref().map_or(rows, Selection::len);
+            let passed = match &selection {
+                Some(outer) if outer.len() < rows => outer.then(&filter.select(&take(&keys, outer.array(), None)?)?),
+                _ => filter.select(&keys)?,
+            };
+            effect.note(live, passed.len());
+            selection = Some(passed);
+        }
+        Ok(selection.filter(|s| s.len() < rows))
+    }
+
+    fn next_batch(&mut self) -> Result<Option<Batch>> {
+        while self.rows.start < self.rows.end {
+            let start = self.rows.start;
+            let rows = (self.rows.end - start).min(self.chunk_rows as u64) as usize;
+            self.rows.start += rows as u64;
+            ScanMetrics::add(&self.cx.metrics.rows, rows as u64);
+            self.decoded.fill(None);
+            let selection = self.filter(start, rows)?;
+            if let Some(selection) = &selection {
+                ScanMetrics::add(&self.cx.metrics.rows_pruned, (rows - selection.len()) as u64);
+                if selection.is_empty() {
+                    continue;
+                }
+            }
+            let plan = self.plan.clone();
+            let columns = plan.outputs.iter().map(|slot| self.decode(*slot, start, rows)).collect::<Result<_>>()?;
+            return Ok(Some(Batch::new(columns, rows).with_selection(selection)));
+        }
+        Ok(None)
+    }
+}
+
+impl Iterator for MorselReader {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let result = self.next_batch();
+        if result.is_err() {
+            self.rows.start = self.rows.end;
+        }
+        let file = &self.plan.parts.parts[self.part].file;
+        let context = |e: firesteel_common::Error| {
+            e.with_context(format!("reading row group {} of {}", self.group, file.source.location))
+        };
+        result.map_err(context).transpose()
+    }
+}
+
+fn cursor(plan: &ScanPlan, part: usize, column: usize, chunk: &ChunkRef) -> ColumnCursor {
+    let part = &plan.parts.parts[part];
+    match &part.places[column] {
+        Place::Constant(value) => ColumnCursor::Constant(value.clone()),
+        Place::Stored(index) => {
+            let stored = &part.file.footer.columns[*index];
+            ColumnCursor::stored(&part.file, stored, chunk.clone(), plan.parts.fields[column].ty.clone())
+        }
+    }
+}
+
+/// The bytes that a morsel of a remote file needs: of each column the dictionary page and the pages
+/// with rows of the morsel, or the whole chunk if the file has no offset index.
+pub(crate) async fn fetch(plan: &ScanPlan, split: &Split, cx: &ScanContext) -> Result<Option<ByteSource>> {
+    let part = &plan.parts.parts[split.part as usize];
+    let group = split.group as usize;
+    if !plan.group_may_join(split.part as usize, group, cx) {
+        return Ok(None);
+    }
+    let metadata = part.file.metadata();
+    let mut ranges = Vec::new();
+    for column in &plan.slots {
+        let Place::Stored(index) = part.places[*column] else { continue };
+        let leaf = part.file.footer.columns[index].leaf;
+        let (chunk_start, length) = metadata.row_group(group).column(leaf).byte_range();
+        let locations = metadata.page_index().and_then(|index| index.page_locations(group, leaf));
+        let Some((locations, first)) = locations.and_then(|l| Some((l, l.first()?))) else {
+            ranges.push(chunk_start..chunk_start + length);
+            continue;
+        };
+        if first.offset as u64 > chunk_start {
+            ranges.push(chunk_start..first.offset as u64);
+        }
+        let wanted = locations.iter().enumerate().filter(|(i, page)| {
+            let end = locations.get(i + 1).map_or(u64::MAX, |next| next.first_row_index as u64);
+            (page.first_row_index as u64) < split.end && end > split.start
+        });
+        let bounds = wanted.fold(None, |all: Option<Range<u64>>, (_, page)| {
+            let (start, end) = (page.offset as u64, page.offset as u64 + page.compressed_page_size.max(0) as u64);
+            Some(all.map_or(start..end, |all| all.start.min(start)..all.end.max(end)))
+        });
+        ranges.extend(bounds);
+    }
+    Ok(Some(part.file.source.fetch(ranges, Some(cx.metrics.clone())).await?))
+}

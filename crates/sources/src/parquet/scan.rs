@@ -1,0 +1,274 @@
+//! A scan of Parquet files: pruning, splits and opening them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use firesteel_catalog::{RuntimeFilter, ScanContext, ScanMetrics, ScanRequest, Split, TableScan};
+use firesteel_common::{Batch, Result};
+use firesteel_expr::ColumnRef;
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream, StreamExt};
+
+use super::bounds::{Bounds, may_match};
+use super::morsel::MorselReader;
+use super::table::{Parts, Place};
+
+/// Most rows of a morsel; it may be up to half as long again, rather than leave a short rest.
+const MAX_MORSEL: u64 = 131_072;
+/// Fewest rows of a morsel, where a row group is cut.
+const MIN_MORSEL: u64 = 16_384;
+/// Rows after which the effect of a runtime filter is judged.
+const JUDGED_AFTER: u64 = 200_000;
+
+/// What the tasks of a scan share.
+#[derive(Debug)]
+pub(crate) struct ScanPlan {
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) request: ScanRequest,
+    /// Columns of the table that are read, each once: those of static filters first.
+    pub(crate) slots: Vec<usize>,
+    /// Columns that static filters read; their values are in the slots of the same index.
+    pub(crate) static_columns: Vec<ColumnRef>,
+    /// Slots of the keys of the runtime filters, and how well each filter does.
+    pub(crate) keys: Vec<(usize, Effect)>,
+    /// Slots of the columns to return.
+    pub(crate) outputs: Vec<usize>,
+}
+
+/// How many rows a runtime filter saw and let pass.
+#[derive(Debug, Default)]
+pub(crate) struct Effect {
+    seen: AtomicU64,
+    passed: AtomicU64,
+}
+
+impl Effect {
+    /// Notes the result of one application.
+    pub(crate) fn note(&self, seen: usize, passed: usize) {
+        self.seen.fetch_add(seen as u64, Ordering::Relaxed);
+        self.passed.fetch_add(passed as u64, Ordering::Relaxed);
+    }
+
+    /// Whether it lets so many rows pass that it costs more than it saves.
+    pub(crate) fn is_useless(&self) -> bool {
+        let seen = self.seen.load(Ordering::Relaxed);
+        seen > JUDGED_AFTER && self.passed.load(Ordering::Relaxed) * 10 > seen * 9
+    }
+}
+
+impl ScanPlan {
+    pub(crate) fn new(parts: Arc<Parts>, request: ScanRequest) -> Self {
+        let mut static_columns: Vec<ColumnRef> = Vec::new();
+        for column in request.filters.iter().flat_map(|f| f.columns()) {
+            if !static_columns.contains(&column) {
+                static_columns.push(column);
+            }
+        }
+        // Two query columns may be the same column of the table; a slot is a column of the table, so
+        // a filter column that repeats one gets a slot of its own to keep the indices equal.
+        let position = |column: &ColumnRef| request.filter_columns.iter().find(|(c, _)| c == column).map(|(_, at)| *at);
+        let mut slots: Vec<usize> = static_columns.iter().filter_map(position).collect();
+        let mut slot_of = |column: usize| {
+            slots.iter().position(|s| *s == column).unwrap_or_else(|| {
+                slots.push(column);
+                slots.len() - 1
+            })
+        };
+        let keys = request
+            .runtime_filters
+            .iter()
+            .filter_map(|(_, at)| request.filter_columns.get(*at))
+            .map(|(_, column)| (slot_of(*column), Effect::default()))
+            .collect();
+        let outputs = request.columns.iter().map(|(_, column)| slot_of(*column)).collect();
+        Self { parts, request, slots, static_columns, keys, outputs }
+    }
+
+    /// The last row, not after `row`, where pages of the first column to read begin.
+    pub(crate) fn page_start_before(&self, part: usize, group: usize, row: u64) -> u64 {
+        let starts = self.page_starts(part, group);
+        starts.and_then(|starts| starts.into_iter().rev().find(|s| *s <= row)).unwrap_or(row)
+    }
+
+    fn page_starts(&self, part: usize, group: usize) -> Option<Vec<u64>> {
+        let part = &self.parts.parts[part];
+        let stored = self.slots.iter().find_map(|column| match part.places[*column] {
+            Place::Stored(index) => Some(part.file.footer.columns[index].leaf),
+            Place::Constant(_) => None,
+        })?;
+        part.file.page_starts(group, stored)
+    }
+
+    /// Whether a row of the row group may pass the static filters.
+    fn group_may_match(&self, part: usize, group: usize) -> bool {
+        let bounds = |column: &ColumnRef| -> Option<Bounds> {
+            let at = self.request.filter_columns.iter().find(|(c, _)| c == column)?.1;
+            Some(self.parts.group_bounds(part, group, at))
+        };
+        self.request.filters.iter().all(|filter| may_match(filter, &bounds))
+    }
+
+    /// Whether a row of the row group may pass those runtime filters that are published.
+    pub(crate) fn group_may_join(&self, part: usize, group: usize, cx: &ScanContext) -> bool {
+        self.request.runtime_filters.iter().zip(&self.keys).all(|((id, _), (slot, _))| {
+            let Some(filter) = cx.runtime_filters.get(*id) else { return true };
+            let bounds = self.parts.group_bounds(part, group, self.slots[*slot]);
+            let Some((low, high)) = bounds.integers() else { return true };
+            any_within(&filter, low, high)
+        })
+    }
+}
+
+/// Whether the filter may hold a value of `low..=high`.
+fn any_within(filter: &RuntimeFilter, low: i64, high: i64) -> bool {
+    let Some((min, max)) = filter.bounds() else { return true };
+    let (low, high) = (low.max(min), high.min(max));
+    if low > high {
+        return false;
+    }
+    let RuntimeFilter::Bitmap { bits, .. } = filter else { return true };
+    let (from, to) = (low.wrapping_sub(min) as u64, high.wrapping_sub(min) as u64);
+    let (first, last) = ((from / 64) as usize, (to / 64) as usize);
+    (first..=last).any(|word| {
+        let mut bits = bits.get(word).copied().unwrap_or(u64::MAX);
+        if word == first {
+            bits &= u64::MAX << (from % 64);
+        }
+        if word == last {
+            bits &= u64::MAX >> (63 - to % 64);
+        }
+        bits != 0
+    })
+}
+
+/// A prepared scan.
+#[derive(Debug)]
+pub(crate) struct ParquetScan {
+    plan: Arc<ScanPlan>,
+}
+
+impl ParquetScan {
+    pub(crate) fn new(parts: Arc<Parts>, request: ScanRequest) -> Self {
+        Self { plan: Arc::new(ScanPlan::new(parts, request)) }
+    }
+
+    fn plan_splits(&self, cx: &ScanContext) -> Vec<Split> {
+        let plan = &self.plan;
+        let request = &plan.request;
+        let unfiltered = request.filters.is_empty() && request.runtime_filters.is_empty();
+        let mut groups = Vec::new();
+        for (p, part) in plan.parts.parts.iter().enumerate() {
+            for group in 0..part.file.metadata().num_row_groups() {
+                let rows = part.file.group_rows(group);
+                if rows == 0 {
+                    continue;
+                }
+                if plan.group_may_match(p, group) && plan.group_may_join(p, group, cx) {
+                    groups.push((p, group, rows));
+                } else {
+                    ScanMetrics::add(&cx.metrics.groups_pruned, 1);
+                    ScanMetrics::add(&cx.metrics.rows_pruned, rows);
+                }
+            }
+        }
+        let total: u64 = groups.iter().map(|(_, _, rows)| rows).sum();
+        // Enough morsels that workers end at about the same time.
+        let target = (total / (4 * cx.workers.max(1) as u64)).clamp(MIN_MORSEL, MAX_MORSEL);
+        let mut splits = Vec::new();
+        let mut sure = 0;
+        for (part, group, rows) in groups {
+            for (start, end) in cut(rows, target, plan.page_starts(part, group)) {
+                if unfiltered && request.limit.is_some_and(|limit| sure >= limit) {
+                    return splits;
+                }
+                sure += end - start;
+                let bytes = self.bytes(part, group) * (end - start) / rows;
+                splits.push(Split { part: part as u32, group: group as u32, start, end, rows: end - start, bytes });
+            }
+        }
+        splits
+    }
+
+    /// Compressed bytes of the columns to read in a row group.
+    fn bytes(&self, part: usize, group: usize) -> u64 {
+        let part = &self.plan.parts.parts[part];
+        let group = part.file.metadata().row_group(group);
+        let stored = self.plan.slots.iter().filter_map(|column| match part.places[*column] {
+            Place::Stored(index) => Some(part.file.footer.columns[index].leaf),
+            Place::Constant(_) => None,
+        });
+        stored.map(|leaf| group.column(leaf).compressed_size().max(0) as u64).sum()
+    }
+}
+
+/// Cuts `rows` into runs of about `target`, at page boundaries where they are known.
+fn cut(rows: u64, target: u64, page_starts: Option<Vec<u64>>) -> Vec<(u64, u64)> {
+    let mut cuts = Vec::new();
+    let mut start = 0;
+    let pages = page_starts.unwrap_or_default();
+    while rows - start > target + target / 2 {
+        let wanted = start + target;
+        let after = pages.partition_point(|p| *p <= wanted);
+        let boundary = after.checked_sub(1).map(|i| pages[i]).filter(|p| *p >= start + target / 2);
+        let end = boundary.unwrap_or(wanted);
+        cuts.push((start, end));
+        start = end;
+    }
+    cuts.push((start, rows));
+    cuts
+}
+
+impl TableScan for ParquetScan {
+    fn splits<'a>(&'a self, cx: &'a ScanContext) -> BoxFuture<'a, Result<Vec<Split>>> {
+        Box::pin(async move { Ok(self.plan_splits(cx)) })
+    }
+
+    fn open(&self, split: &Split, cx: &ScanContext) -> BoxStream<'static, Result<Batch>> {
+        let (plan, split, cx) = (self.plan.clone(), split.clone(), cx.clone());
+        let Some(part) = plan.parts.parts.get(split.part as usize) else {
+            let error = firesteel_common::Error::internal("a split names a file that the table does not have");
+            return stream::iter([Err(error)]).boxed();
+        };
+        if part.file.source.is_local() {
+            return match MorselReader::new(plan, split, cx, None) {
+                Ok(reader) => stream::iter(reader).boxed(),
+                Err(error) => stream::iter([Err(error)]).boxed(),
+            };
+        }
+        let opened = async move {
+            let source = super::morsel::fetch(&plan, &split, &cx).await?;
+            Ok(stream::iter(MorselReader::new(plan, split, cx, source)?))
+        };
+        stream::once(opened)
+            .map(|opened| match opened {
+                Ok(batches) => batches.boxed(),
+                Err(error) => stream::iter([Err(error)]).boxed(),
+            })
+            .flatten()
+            .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_fall_on_pages() {
+        assert_eq!(cut(100, 40, Some(vec![0, 30, 60, 90])), [(0, 30), (30, 60), (60, 100)]);
+        assert_eq!(cut(100, 40, None), [(0, 40), (40, 100)]);
+        assert_eq!(cut(50, 40, None), [(0, 50)]);
+    }
+
+    #[test]
+    fn bits_within_a_range() {
+        let mut bits = vec![0u64; 4];
+        bits[1] = 1 << 6; // value 10 + 70
+        let filter = RuntimeFilter::Bitmap { min: 10, max: 265, bits: bits.into() };
+        assert!(any_within(&filter, 80, 80));
+        assert!(any_within(&filter, 0, 1000));
+        assert!(!any_within(&filter, 81, 1000));
+        assert!(!any_within(&filter, 0, 79));
+        assert!(!any_within(&filter, 300, 400));
+    }
+}

@@ -1,0 +1,274 @@
+//! A table of Parquet files: schema, statistics and sampling.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use firesteel_catalog::{
+    ColumnStatistics, Field, ScanContext, ScanRequest, Split, TableProvider, TableScan, TableStatistics,
+};
+use firesteel_common::{ColumnId, Error, Result, Scalar, SqlType};
+use firesteel_expr::{ColumnRef, Expr};
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+
+use super::bounds::Bounds;
+use super::file::ParquetFile;
+use super::morsel::MorselReader;
+use super::scan::{ParquetScan, ScanPlan};
+use crate::partition;
+use crate::storage::SourceFile;
+
+/// Where a column of the table is in a file.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// In the Parquet data: index in the columns of the footer.
+    Stored(usize),
+    /// The same for all rows: a partition value, or NULL for a column that the file lacks.
+    Constant(Scalar),
+}
+
+/// A file with the places of the table's columns.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) file: ParquetFile,
+    pub(crate) places: Vec<Place>,
+}
+
+/// The files of a table, shared by its scans.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) fields: Vec<Field>,
+    pub(crate) parts: Vec<Part>,
+}
+
+impl Parts {
+    /// Bounds of a column in a row group.
+    pub(crate) fn group_bounds(&self, part: usize, group: usize, column: usize) -> Bounds {
+        let part = &self.parts[part];
+        let rows = part.file.group_rows(group);
+        match &part.places[column] {
+            Place::Constant(value) => Bounds::constant(value, rows),
+            Place::Stored(index) => {
+                let stored = &part.file.footer.columns[*index];
+                let chunk = part.file.metadata().row_group(group).column(stored.leaf);
+                if stored.field.ty == self.fields[column].ty {
+                    Bounds::of_chunk(chunk, &stored.field.ty, rows)
+                } else {
+                    Bounds { rows, ..Bounds::default() }
+                }
+            }
+        }
+    }
+}
+
+/// A table over Parquet files of one schema; columns that a file lacks are NULL there.
+#[derive(Debug)]
+pub struct ParquetTable {
+    inner: Arc<Parts>,
+    location: String,
+    writable: bool,
+    statistics: OnceLock<Arc<TableStatistics>>,
+    samples: Mutex<HashMap<Vec<Expr>, f64>>,
+}
+
+impl ParquetTable {
+    /// Opens `files`, whose columns are those of the first file (or `schema`), then the partition
+    /// columns. `location` is for messages and, if `writable`, the folder that INSERT writes to.
+    ///
+    /// Errors: `CANNOT_READ_FILE_FOOTER`; `UNSUPPORTED_FEATURE` if no column can be read.
+    pub async fn open(
+        files: Vec<SourceFile>,
+        schema: Option<Vec<Field>>,
+        location: String,
+        writable: bool,
+    ) -> Result<Self> {
+        let (partition_fields, partition_values) = partition::infer(&files)?;
+        let mut opened = Vec::with_capacity(files.len());
+        for file in files {
+            opened.push(ParquetFile::open(file).await?);
+        }
+        let Some(first) = opened.first() else {
+            return Err(Error::internal("a Parquet table needs a file"));
+        };
+        let skipped = &first.footer.skipped;
+        let stored = first.footer.columns.iter().map(|c| c.field.clone());
+        let mut fields = schema.unwrap_or_else(|| stored.collect());
+        if fields.is_empty() && !skipped.is_empty() {
+            return Err(Error::unsupported(format!("Nested columns are not supported: {}.", skipped.join(", "))));
+        }
+        let is_partition = |f: &Field| partition_fields.iter().position(|p| p.name.eq_ignore_ascii_case(&f.name));
+        fields.retain(|f| is_partition(f).is_none());
+        let stored_fields = fields.len();
+        fields.extend(partition_fields.iter().cloned());
+        let mut parts = Vec::with_capacity(opened.len());
+        for (file, values) in opened.into_iter().zip(partition_values) {
+            let mut places = Vec::with_capacity(fields.len());
+            for field in &mut fields[..stored_fields] {
+                let found = file
+                    .footer
+                    .columns
+                    .iter()
+                    .position(|c| file.column(&field.name).is_some_and(|wanted| wanted.leaf == c.leaf));
+                match found {
+                    Some(index) => {
+                        field.nullable |= file.footer.columns[index].field.nullable;
+                        places.push(Place::Stored(index));
+                    }
+                    None => {
+                        field.nullable = true;
+                        places.push(Place::Constant(Scalar::Null(field.ty.clone())));
+                    }
+                }
+            }
+            places.extend(values.into_iter().map(Place::Constant));
+            parts.push(Part { file, places });
+        }
+        Ok(Self {
+            inner: Arc::new(Parts { fields, parts }),
+            location,
+            writable,
+            statistics: OnceLock::new(),
+            samples: Mutex::default(),
+        })
+    }
+
+    /// Columns of the first file that cannot be read, with their types.
+    pub fn skipped_columns(&self) -> &[String] {
+        self.inner.parts.first().map_or(&[], |part| &part.file.footer.skipped)
+    }
+
+    fn merge_statistics(&self) -> TableStatistics {
+        let parts = &self.inner;
+        let rows: u64 = parts.parts.iter().map(|p| p.file.metadata().file_metadata().num_rows().max(0) as u64).sum();
+        let columns: Vec<ColumnStatistics> =
+            (0..parts.fields.len()).map(|column| column_statistics(parts, column, rows)).collect();
+        let widths = columns.iter().zip(&parts.fields).map(|(c, f)| c.width.unwrap_or(f.ty.default_width() as f64));
+        let bytes = (widths.sum::<f64>() * rows as f64) as u64;
+        TableStatistics { rows: Some(rows), exact: true, bytes: Some(bytes), columns }
+    }
+
+    /// Fraction of rows that pass in up to three places of the table, from whole pages where it can be.
+    fn take_sample(&self, request: &ScanRequest, cx: &ScanContext) -> Result<Option<f64>> {
+        /// Rows decoded in each place.
+        const ROWS: u64 = 6_144;
+        let groups: Vec<(usize, usize)> = (0..self.inner.parts.len())
+            .flat_map(|p| (0..self.inner.parts[p].file.metadata().num_row_groups()).map(move |g| (p, g)))
+            .collect();
+        let total: u64 = groups.iter().map(|(p, g)| self.inner.parts[*p].file.group_rows(*g)).sum();
+        if total == 0 {
+            return Ok(None);
+        }
+        let request = ScanRequest { columns: Vec::new(), runtime_filters: Vec::new(), limit: None, ..request.clone() };
+        let plan = Arc::new(ScanPlan::new(self.inner.clone(), request));
+        let (mut seen, mut passed) = (0, 0);
+        let places = if total <= 3 * ROWS { 1 } else { 3 };
+        for place in 0..places {
+            let mut row = if places == 1 { 0 } else { total * (2 * place + 1) / (2 * places) };
+            let Some((part, group)) = groups.iter().copied().find(|(p, g)| {
+                let rows = self.inner.parts[*p].file.group_rows(*g);
+                let here = row < rows;
+                row -= if here { 0 } else { rows };
+                here
+            }) else {
+                break;
+            };
+            let rows = self.inner.parts[part].file.group_rows(group);
+            let start = plan.page_start_before(part, group, row);
+            let end = rows.min(start + if places == 1 { total } else { ROWS });
+            let split = Split { part: part as u32, group: group as u32, start, end, rows: end - start, bytes: 0 };
+            // Samples do not count as rows read by the query.
+            let cx = ScanContext { metrics: Arc::default(), ..cx.clone() };
+            for batch in MorselReader::new(plan.clone(), split, cx, None)? {
+                passed += batch?.rows() as u64;
+            }
+            seen += end - start;
+        }
+        Ok(Some((passed as f64).max(0.5) / seen.max(1) as f64))
+    }
+}
+
+fn column_statistics(parts: &Parts, column: usize, rows: u64) -> ColumnStatistics {
+    let mut merged: Option<Bounds> = None;
+    let mut bytes = 0;
+    for (p, part) in parts.parts.iter().enumerate() {
+        for group in 0..part.file.metadata().num_row_groups() {
+            if let Place::Stored(index) = &part.places[column] {
+                let leaf = part.file.footer.columns[*index].leaf;
+                bytes += part.file.metadata().row_group(group).column(leaf).uncompressed_size().max(0);
+            }
+            let bounds = parts.group_bounds(p, group, column);
+            merged = Some(match merged.take() {
+                Some(before) => before.union(bounds),
+                None => bounds,
+            });
+        }
+    }
+    let merged = merged.unwrap_or_default();
+    let ty = &parts.fields[column].ty;
+    let distinct = merged.integers().map(|(min, max)| rows.min(max.abs_diff(min).saturating_add(1)));
+    let width = match ty {
+        // Dictionaries make it less than what is decoded; a view takes 16 bytes at least.
+        SqlType::String | SqlType::Char(_) | SqlType::Varchar(_) | SqlType::Binary if rows > 0 => {
+            16.0_f64.max(bytes as f64 / rows as f64)
+        }
+        ty => ty.default_width() as f64,
+    };
+    let distinct = distinct.filter(|_| ty.is_integer() || matches!(ty, SqlType::Date | SqlType::Decimal(..)));
+    ColumnStatistics { min: merged.min, max: merged.max, nulls: merged.nulls, distinct, width: Some(width) }
+}
+
+impl TableProvider for ParquetTable {
+    fn schema(&self) -> &[Field] {
+        &self.inner.fields
+    }
+
+    fn statistics(&self) -> Arc<TableStatistics> {
+        self.statistics.get_or_init(|| Arc::new(self.merge_statistics())).clone()
+    }
+
+    fn sample<'a>(&'a self, request: &'a ScanRequest, cx: &'a ScanContext) -> BoxFuture<'a, Result<Option<f64>>> {
+        Box::pin(async move {
+            let local = self.inner.parts.iter().all(|part| part.file.source.is_local());
+            if request.filters.is_empty() || !local {
+                return Ok(None);
+            }
+            // Column ids differ from query to query; positions do not.
+            let by_position = |column: ColumnRef| {
+                let found = request.filter_columns.iter().find(|(c, _)| *c == column);
+                ColumnRef { id: ColumnId(found.map_or(u32::MAX, |(_, at)| *at as u32)), ..column }
+            };
+            let key: Vec<Expr> = request
+                .filters
+                .iter()
+                .map(|filter| {
+                    filter.clone().transform(&mut |e| match e {
+                        Expr::Column(column) => Expr::Column(by_position(column)),
+                        other => other,
+                    })
+                })
+                .collect();
+            if let Some(known) = self.samples.lock().get(&key) {
+                return Ok(Some(*known));
+            }
+            let fraction = self.take_sample(request, cx)?;
+            if let Some(fraction) = fraction {
+                self.samples.lock().insert(key, fraction);
+            }
+            Ok(fraction)
+        })
+    }
+
+    fn scan(&self, request: ScanRequest) -> Result<Arc<dyn TableScan>> {
+        Ok(Arc::new(ParquetScan::new(self.inner.clone(), request)))
+    }
+
+    fn description(&self) -> String {
+        let skipped = self.skipped_columns();
+        let note = if skipped.is_empty() { String::new() } else { format!(" (not read: {})", skipped.join(", ")) };
+        format!("parquet {}{note}", self.location)
+    }
+
+    fn write_target(&self) -> Option<(String, String)> {
+        self.writable.then(|| (self.location.clone(), "parquet".to_string()))
+    }
+}
