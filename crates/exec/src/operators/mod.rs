@@ -10,3 +10,6 @@ pub mod project;
 pub mod sort;
 pub mod top_k;
 pub mod window;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,1 +1,307 @@
-//! The hash_aggregate operator.
+//! Grouping with a hash table.
+//!
+//! Keys are numbered by a [`groups::GroupTable`]; accumulators hold the states of all groups by number.
+//! All keys, arguments and filters are compiled into one evaluator, so that what they share is
+//! computed once.
+//!
+//! The partial half is a reducer, not a place to keep groups: it hands its groups on when they outgrow
+//! [`PARTIAL_BYTES`] (or the memory limit), since duplicates are merged by the final half, and it stops
+//! hashing for good once it sees that most rows make a group of their own ([`PASS_THROUGH_RATIO`]).
+
+mod bytes;
+mod groups;
+mod packed;
+mod slots;
+pub(crate) mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray};
+use firesteel_common::{Batch, Error, Result, ResultExt, Span, SqlType};
+use firesteel_expr::evaluator::{Evaluator, Layout};
+use firesteel_expr::{AggregateCall, AggregateFunction, ColumnRef, EvalContext, Expr, GroupAccumulator};
+use firesteel_plan::{AggregateMode, HashAggregate};
+use firesteel_runtime::Reservation;
+
+use crate::{Operator, TaskContext};
+use groups::GroupTable;
+
+/// Bytes of groups that a partial half keeps: what stays near the caches.
+const PARTIAL_BYTES: usize = 32 << 20;
+/// Rows after which a partial half judges whether hashing pays.
+const PASS_THROUGH_ROWS: usize = 100_000;
+/// Groups per row above which it does not.
+const PASS_THROUGH_RATIO: f64 = 0.8;
+
+/// The operator of [`firesteel_plan::PhysicalOp::HashAggregate`].
+pub struct HashAggregateOperator {
+    mode: AggregateMode,
+    /// Keys, then the arguments and the filter of each call (in a final half: its states).
+    evaluator: Evaluator,
+    keys: usize,
+    calls: Vec<Call>,
+    table: GroupTable,
+    accumulators: Vec<Box<dyn GroupAccumulator>>,
+    /// Groups of the rows of a batch; kept for its memory.
+    groups: Vec<u32>,
+    /// Rows taken in since the table was empty.
+    rows: usize,
+    phase: Phase,
+    ready: Option<Batch>,
+    reservation: Reservation,
+    eval: EvalContext,
+    batch_rows: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// Groups are collected.
+    Build,
+    /// Groups from `offset` on are still to be returned, then what `then` says.
+    Drain { offset: usize, then: Then },
+    /// Partial results are made of rows one by one.
+    PassThrough,
+    /// All was returned.
+    Done,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    Build,
+    PassThrough,
+    Done,
+}
+
+/// A call, resolved.
+struct Call {
+    function: Arc<dyn AggregateFunction>,
+    args: Vec<SqlType>,
+    ty: SqlType,
+    span: Span,
+    /// Positions of its arguments, or states, among what is evaluated.
+    columns: Range<usize>,
+    /// Position of its filter.
+    filter: Option<usize>,
+    /// Number of its state columns.
+    states: usize,
+}
+
+impl Call {
+    fn accumulator(&self, cx: &EvalContext) -> Result<Box<dyn GroupAccumulator>> {
+        self.function.accumulator(&self.args, &self.ty, cx).at(self.span)
+    }
+
+    /// Takes raw rows into `accumulator`.
+    fn update(&self, accumulator: &mut dyn GroupAccumulator, groups: &[u32], columns: &[ArrayRef]) -> Result<()> {
+        let filter = match self.filter {
+            None => None,
+            Some(position) => Some(
+                columns[position]
+                    .as_boolean_opt()
+                    .ok_or_else(|| Error::internal("the filter of an aggregate is not BOOLEAN"))?,
+            ),
+        };
+        accumulator.update(groups, &columns[self.columns.clone()], filter).at(self.span)
+    }
+}
+
+impl HashAggregateOperator {
+    /// Groups rows of `input` as `node` says; `output` is what its batches have.
+    pub fn new(node: &HashAggregate, input: &[ColumnRef], output: &[ColumnRef], cx: &TaskContext) -> Result<Self> {
+        let mut exprs = node.keys.clone();
+        let calls = node
+            .aggregates
+            .iter()
+            .map(|call| resolve(call, node.mode, input, &mut exprs, cx))
+            .collect::<Result<Vec<_>>>()?;
+        let columns = match node.mode {
+            AggregateMode::Partial => calls.iter().map(|c| c.states).sum(),
+            AggregateMode::Final | AggregateMode::Complete => calls.len(),
+        };
+        if output.len() != node.keys.len() + columns {
+            return Err(Error::internal(format!(
+                "an aggregate makes {} columns, not {}",
+                node.keys.len() + columns,
+                output.len()
+            )));
+        }
+        let accumulators = calls.iter().map(|call| call.accumulator(&cx.eval)).collect::<Result<_>>()?;
+        Ok(Self {
+            mode: node.mode,
+            evaluator: Evaluator::compile(&exprs, &Layout::new(input), &cx.eval)?,
+            keys: node.keys.len(),
+            calls,
+            table: GroupTable::new(node.keys.iter().map(Expr::ty).collect()),
+            accumulators,
+            groups: Vec::new(),
+            rows: 0,
+            phase: Phase::Build,
+            ready: None,
+            reservation: cx.reserve("HashAggregate"),
+            eval: cx.eval.clone(),
+            batch_rows: cx.batch_rows.max(1),
+        })
+    }
+
+    /// Takes a batch into the table.
+    fn build(&mut self, columns: &[ArrayRef], rows: usize) -> Result<()> {
+        self.table.intern(&columns[..self.keys], rows, &mut self.groups)?;
+        let groups = self.table.len();
+        for (call, accumulator) in self.calls.iter().zip(&mut self.accumulators) {
+            accumulator.resize(groups);
+            match self.mode {
+                AggregateMode::Final => {
+                    accumulator.merge(&self.groups, &columns[call.columns.clone()]).at(call.span)?;
+                }
+                AggregateMode::Partial | AggregateMode::Complete => {
+                    call.update(accumulator.as_mut(), &self.groups, columns)?;
+                }
+            }
+        }
+        self.rows += rows;
+        let bytes = self.memory();
+        if self.mode != AggregateMode::Partial || self.keys == 0 {
+            return self.reservation.try_resize(bytes);
+        }
+        let hopeless = self.rows >= PASS_THROUGH_ROWS && groups as f64 > self.rows as f64 * PASS_THROUGH_RATIO;
+        if hopeless {
+            self.phase = Phase::Drain { offset: 0, then: Then::PassThrough };
+        } else if bytes > PARTIAL_BYTES || self.reservation.try_resize(bytes).is_err() {
+            self.phase = Phase::Drain { offset: 0, then: Then::Build };
+        }
+        Ok(())
+    }
+
+    /// Makes a partial result of each row.
+    fn pass_through(&mut self, mut columns: Vec<ArrayRef>, rows: usize) -> Result<Batch> {
+        self.groups.clear();
+        self.groups.extend(0..rows as u32);
+        let mut output = columns[..self.keys].to_vec();
+        for call in &self.calls {
+            let mut accumulator = call.accumulator(&self.eval)?;
+            accumulator.resize(rows);
+            call.update(accumulator.as_mut(), &self.groups, &columns)?;
+            output.extend(accumulator.states(0, rows).at(call.span)?);
+        }
+        columns.clear();
+        Ok(Batch::new(output, rows))
+    }
+
+    /// The batch of the groups from `offset` on.
+    fn emit(&mut self, offset: usize) -> Result<Batch> {
+        let rows = self.batch_rows.min(self.table.len() - offset);
+        let mut columns = self.table.keys(offset, rows)?;
+        for (call, accumulator) in self.calls.iter().zip(&mut self.accumulators) {
+            match self.mode {
+                AggregateMode::Partial => columns.extend(accumulator.states(offset, rows).at(call.span)?),
+                AggregateMode::Final | AggregateMode::Complete => {
+                    columns.push(accumulator.finish(offset, rows).at(call.span)?);
+                }
+            }
+        }
+        Ok(Batch::new(columns, rows))
+    }
+
+    /// Forgets the groups, which were returned.
+    fn reset(&mut self, then: Then) -> Result<()> {
+        self.rows = 0;
+        match then {
+            Then::Build => {
+                self.table.clear();
+                self.phase = Phase::Build;
+                self.accumulators =
+                    self.calls.iter().map(|call| call.accumulator(&self.eval)).collect::<Result<_>>()?;
+            }
+            Then::PassThrough | Then::Done => {
+                self.table = GroupTable::new(Vec::new());
+                self.accumulators.clear();
+                self.phase = if matches!(then, Then::Done) { Phase::Done } else { Phase::PassThrough };
+            }
+        }
+        self.reservation.free();
+        Ok(())
+    }
+
+    fn memory(&self) -> usize {
+        let states: usize = self.accumulators.iter().map(|a| a.memory()).sum();
+        states + self.table.memory() + self.groups.capacity() * 4
+    }
+}
+
+/// Resolves a call and appends to `exprs` what is to be evaluated for it.
+fn resolve(
+    call: &AggregateCall,
+    mode: AggregateMode,
+    input: &[ColumnRef],
+    exprs: &mut Vec<Expr>,
+    cx: &TaskContext,
+) -> Result<Call> {
+    if call.distinct {
+        return Err(Error::internal(format!("DISTINCT of {call} was not planned away")));
+    }
+    let function = cx.eval.registry.expect_aggregate(&call.function)?.clone();
+    let args: Vec<SqlType> = call.args.iter().map(Expr::ty).collect();
+    let states = function.bind(&args).at(call.span)?.state.len();
+    let start = exprs.len();
+    let mut filter = None;
+    if mode == AggregateMode::Final {
+        // What is evaluated has the order of the input: keys, then the states of all calls.
+        let columns = input
+            .get(start..start + states)
+            .ok_or_else(|| Error::internal(format!("the input has no states of {call}")))?;
+        exprs.extend(columns.iter().cloned().map(Expr::Column));
+    } else {
+        exprs.extend(call.args.iter().cloned());
+        filter = call.filter.as_ref().map(|predicate| {
+            exprs.push(predicate.clone());
+            exprs.len() - 1
+        });
+    }
+    let columns = start..filter.unwrap_or(exprs.len());
+    Ok(Call { function, args, ty: call.ty.clone(), span: call.span, columns, filter, states })
+}
+
+impl Operator for HashAggregateOperator {
+    fn push(&mut self, batch: Batch) -> Result<()> {
+        let rows = batch.rows();
+        let columns = self.evaluator.evaluate(&batch)?;
+        drop(batch);
+        match self.phase {
+            Phase::PassThrough => self.ready = Some(self.pass_through(columns, rows)?),
+            _ => self.build(&columns, rows)?,
+        }
+        Ok(())
+    }
+
+    fn next_output(&mut self) -> Result<Option<Batch>> {
+        if let Some(batch) = self.ready.take() {
+            return Ok(Some(batch));
+        }
+        let Phase::Drain { offset, then } = self.phase else { return Ok(None) };
+        if offset >= self.table.len() {
+            self.reset(then)?;
+            return Ok(None);
+        }
+        let batch = self.emit(offset)?;
+        self.phase = Phase::Drain { offset: offset + batch.rows(), then };
+        Ok(Some(batch))
+    }
+
+    fn input_done(&mut self) -> Result<()> {
+        self.phase = match self.phase {
+            Phase::Build => {
+                // Without keys there is one group, also if there was no row.
+                let groups = self.table.len();
+                self.accumulators.iter_mut().for_each(|a| a.resize(groups));
+                Phase::Drain { offset: 0, then: Then::Done }
+            }
+            Phase::Drain { offset, .. } => Phase::Drain { offset, then: Then::Done },
+            Phase::PassThrough | Phase::Done => Phase::Done,
+        };
+        Ok(())
+    }
+}

@@ -1,0 +1,210 @@
+//! Numbers the groups: from key rows to dense group numbers, counted from 0 in order of first sight.
+//!
+//! The table is chosen from the data. Keys that fit a word of 64 or 128 bits are packed (numbers, dates,
+//! short strings); all others are encoded as bytes. When a batch does not fit (the first NULL of a
+//! column, a longer string), the groups move to a wider table in order, so that their numbers stay.
+//!
+//! NULL is equal to NULL here, NaN to NaN, and -0.0 to 0.0; keys are returned in that normal form.
+
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::compute::take;
+use firesteel_common::{Error, Result, SqlType};
+
+use super::bytes::ByteTable;
+use super::packed::{Fields, PackedTable};
+use super::values::normalised;
+
+/// Keys with their group numbers.
+#[derive(Debug)]
+pub(super) struct GroupTable {
+    types: Vec<SqlType>,
+    /// Columns in which a NULL was seen.
+    nullable: Vec<bool>,
+    /// Whether all strings fitted so far.
+    texts_fit: bool,
+    table: Table,
+}
+
+#[derive(Debug)]
+enum Table {
+    /// Nothing was seen yet.
+    Unset,
+    /// No keys: one group.
+    Single,
+    Narrow(PackedTable<u64>),
+    Wide(PackedTable<u128>),
+    Bytes(ByteTable),
+}
+
+impl GroupTable {
+    pub(super) fn new(types: Vec<SqlType>) -> Self {
+        // A column of type VOID has nothing but NULLs.
+        let nullable = types.iter().map(|ty| *ty == SqlType::Void).collect();
+        let table = if types.is_empty() { Table::Single } else { Table::Unset };
+        Self { types, nullable, texts_fit: true, table }
+    }
+
+    /// Number of groups.
+    pub(super) fn len(&self) -> usize {
+        match &self.table {
+            Table::Unset => 0,
+            Table::Single => 1,
+            Table::Narrow(table) => table.len(),
+            Table::Wide(table) => table.len(),
+            Table::Bytes(table) => table.len(),
+        }
+    }
+
+    /// Bytes held.
+    pub(super) fn memory(&self) -> usize {
+        match &self.table {
+            Table::Unset | Table::Single => 0,
+            Table::Narrow(table) => table.memory(),
+            Table::Wide(table) => table.memory(),
+            Table::Bytes(table) => table.memory(),
+        }
+    }
+
+    /// Forgets all groups; keeps the memory.
+    pub(super) fn clear(&mut self) {
+        match &mut self.table {
+            Table::Unset | Table::Single => {}
+            Table::Narrow(table) => table.clear(),
+            Table::Wide(table) => table.clear(),
+            Table::Bytes(table) => table.clear(),
+        }
+    }
+
+    /// Sets `groups` to the group of each row; new keys make new groups. Columns may come in any encoding.
+    pub(super) fn intern(&mut self, columns: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<()> {
+        groups.clear();
+        if self.types.is_empty() {
+            groups.resize(rows, 0);
+            return Ok(());
+        }
+        if self.intern_codes(columns, rows, groups)? {
+            return Ok(());
+        }
+        self.intern_values(columns, rows, groups)
+    }
+
+    /// If all keys are dictionaries that together have fewer values than there are rows: looks each
+    /// combination of codes up once.
+    fn intern_codes(&mut self, columns: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<bool> {
+        const UNSEEN: u32 = u32::MAX;
+        let mut combinations = 1usize;
+        for column in columns {
+            let Some(dictionary) = column.as_any_dictionary_opt() else { return Ok(false) };
+            // One more code stands for NULL.
+            combinations = combinations.saturating_mul(dictionary.values().len() + 1);
+        }
+        if combinations > rows {
+            return Ok(false);
+        }
+        groups.resize(rows, 0);
+        for column in columns {
+            let dictionary = column.as_any_dictionary();
+            let size = dictionary.values().len() as u32;
+            let codes = dictionary.keys();
+            let codes = codes
+                .as_primitive_opt::<arrow::datatypes::Int32Type>()
+                .ok_or_else(|| Error::internal(format!("dictionary codes of type {}", codes.data_type())))?;
+            match codes.nulls() {
+                None => groups.iter_mut().zip(codes.values()).for_each(|(g, c)| *g = *g * (size + 1) + *c as u32),
+                Some(nulls) => groups.iter_mut().enumerate().for_each(|(row, g)| {
+                    let code = if nulls.is_valid(row) { codes.values()[row] as u32 } else { size };
+                    *g = *g * (size + 1) + code;
+                }),
+            }
+        }
+        let mut number = vec![UNSEEN; combinations];
+        let mut examples = Vec::new();
+        for (row, group) in groups.iter_mut().enumerate() {
+            let slot = &mut number[*group as usize];
+            if *slot == UNSEEN {
+                *slot = examples.len() as u32;
+                examples.push(row as u32);
+            }
+            *group = *slot;
+        }
+        let examples = UInt32Array::from(examples);
+        let keys = columns.iter().map(|c| Ok(take(c, &examples, None)?)).collect::<Result<Vec<_>>>()?;
+        let mut found = Vec::new();
+        self.intern_values(&keys, examples.len(), &mut found)?;
+        groups.iter_mut().for_each(|group| *group = found[*group as usize]);
+        Ok(true)
+    }
+
+    fn intern_values(&mut self, columns: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<()> {
+        let columns =
+            columns.iter().zip(&self.types).map(|(c, ty)| normalised(c, ty)).collect::<Result<Vec<ArrayRef>>>()?;
+        if matches!(self.table, Table::Unset) {
+            self.note_nulls(&columns);
+            self.table = self.choose();
+        }
+        while !self.try_intern(&columns, rows, groups)? {
+            if !self.note_nulls(&columns) {
+                self.texts_fit = false;
+            }
+            self.widen()?;
+        }
+        if self.len() >= u32::MAX as usize - 1 {
+            return Err(Error::unsupported("More than 4 billion groups in one task are not supported."));
+        }
+        Ok(())
+    }
+
+    fn try_intern(&mut self, columns: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<bool> {
+        match &mut self.table {
+            Table::Narrow(table) => table.intern(columns, rows, groups),
+            Table::Wide(table) => table.intern(columns, rows, groups),
+            Table::Bytes(table) => table.intern(&self.types, columns, rows, groups).map(|()| true),
+            Table::Unset | Table::Single => Err(Error::internal("a table of groups was not chosen")),
+        }
+    }
+
+    /// Notes columns that have NULLs; returns whether one had none before.
+    fn note_nulls(&mut self, columns: &[ArrayRef]) -> bool {
+        let mut changed = false;
+        for (column, nullable) in columns.iter().zip(&mut self.nullable) {
+            if column.null_count() > 0 && !*nullable {
+                *nullable = true;
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    fn choose(&self) -> Table {
+        let plan = |bits| Fields::plan(&self.types, &self.nullable, self.texts_fit, bits);
+        // Text is tried in the wide word only: it rarely stays within the narrow one.
+        let narrow = Fields::plan(&self.types, &self.nullable, false, 64);
+        match (narrow, plan(128)) {
+            (Some(fields), _) => Table::Narrow(PackedTable::new(fields)),
+            (None, Some(fields)) => Table::Wide(PackedTable::new(fields)),
+            (None, None) => Table::Bytes(ByteTable::new()),
+        }
+    }
+
+    /// Moves all groups to a table that holds what was noted.
+    fn widen(&mut self) -> Result<()> {
+        let groups = self.len();
+        let keys = self.keys(0, groups)?;
+        self.table = self.choose();
+        let mut same = Vec::with_capacity(groups);
+        if !self.try_intern(&keys, groups, &mut same)? || self.len() != groups {
+            return Err(Error::internal("groups changed when their table was widened"));
+        }
+        Ok(())
+    }
+
+    /// The key columns of `rows` groups from `offset` on, in the canonical encoding.
+    pub(super) fn keys(&self, offset: usize, rows: usize) -> Result<Vec<ArrayRef>> {
+        match &self.table {
+            Table::Unset | Table::Single => Ok(Vec::new()),
+            Table::Narrow(table) => table.keys(&self.types, offset, rows),
+            Table::Wide(table) => table.keys(&self.types, offset, rows),
+            Table::Bytes(table) => table.keys(&self.types, offset, rows),
+        }
+    }
+}

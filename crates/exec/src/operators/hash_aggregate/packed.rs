@@ -1,0 +1,249 @@
+//! Groups whose whole key fits a machine word: 64 or 128 bits.
+//!
+//! Each key column has a field of the word. A field of fixed width has a bit for NULL in front if NULLs
+//! were seen; a field for text holds up to 15 bytes and their number plus one, so that zero is NULL. Two
+//! rows are in one group exactly if their words are equal. What a word can hold is found out from the
+//! data: [`PackedTable::intern`] says if a batch does not fit, and the owner chooses another table.
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{BinaryViewType, ByteViewType, StringViewType};
+use firesteel_common::hash::hash_u64;
+use firesteel_common::{Result, SqlType};
+
+use super::slots::Slots;
+use super::values::{fixed_bits, for_each_bits, from_bits, from_bytes};
+
+/// A word that holds a key.
+pub(super) trait Word: Copy + Eq + Default + Send {
+    const BITS: u32;
+    fn place(&mut self, bits: u128, shift: u32);
+    fn bits(self) -> u128;
+    fn hash(self) -> u64;
+}
+
+impl Word for u64 {
+    const BITS: u32 = 64;
+
+    #[inline]
+    fn place(&mut self, bits: u128, shift: u32) {
+        *self |= (bits as u64) << shift;
+    }
+
+    #[inline]
+    fn bits(self) -> u128 {
+        u128::from(self)
+    }
+
+    #[inline]
+    fn hash(self) -> u64 {
+        hash_u64(self)
+    }
+}
+
+impl Word for u128 {
+    const BITS: u32 = 128;
+
+    #[inline]
+    fn place(&mut self, bits: u128, shift: u32) {
+        *self |= bits << shift;
+    }
+
+    #[inline]
+    fn bits(self) -> u128 {
+        self
+    }
+
+    #[inline]
+    fn hash(self) -> u64 {
+        let high = ((self >> 64) as u64).wrapping_mul(0xD6E8_FEB8_6659_FD93).rotate_left(32);
+        hash_u64(self as u64 ^ high)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Field {
+    /// A value of so many bits.
+    Fixed { shift: u32, bits: u32 },
+    /// A bit that says "not NULL", then the value.
+    Nullable { shift: u32, bits: u32 },
+    /// Up to `capacity` bytes, then a byte with their number plus one.
+    Text { shift: u32, capacity: u32 },
+}
+
+/// Places of the key columns in a word.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Fields(Vec<Field>);
+
+impl Fields {
+    /// Places for columns of `types` in a word of `bits`, or `None` if there is no room. `texts` says
+    /// whether strings are to be tried.
+    pub(super) fn plan(types: &[SqlType], nullable: &[bool], texts: bool, bits: u32) -> Option<Self> {
+        let widths: Vec<Option<u32>> = types.iter().map(fixed_bits).collect();
+        let fixed: u32 = widths.iter().zip(nullable).map(|(w, n)| w.map_or(0, |w| w + u32::from(*n))).sum();
+        let count = widths.iter().filter(|w| w.is_none()).count() as u32;
+        let room = bits.checked_sub(fixed)?;
+        let capacity = if count == 0 { 0 } else { (room / count / 8).saturating_sub(1).min(15) };
+        if count > 0 && (!texts || capacity == 0) {
+            return None;
+        }
+        let mut shift = 0;
+        let place = |(width, nullable): (Option<u32>, &bool)| {
+            let (field, used) = match width {
+                None => (Field::Text { shift, capacity }, capacity * 8 + 8),
+                Some(bits) if *nullable => (Field::Nullable { shift, bits }, bits + 1),
+                Some(bits) => (Field::Fixed { shift, bits }, bits),
+            };
+            shift += used;
+            field
+        };
+        Some(Self(widths.into_iter().zip(nullable).map(place).collect()))
+    }
+}
+
+/// Groups by word.
+#[derive(Debug)]
+pub(super) struct PackedTable<K> {
+    fields: Fields,
+    slots: Slots,
+    /// Words of the groups.
+    keys: Vec<K>,
+    /// Words of the rows of a batch; kept for its memory.
+    words: Vec<K>,
+}
+
+impl<K: Word> PackedTable<K> {
+    pub(super) fn new(fields: Fields) -> Self {
+        Self { fields, slots: Slots::new(), keys: Vec::new(), words: Vec::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+        self.keys.clear();
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.slots.memory() + (self.keys.capacity() + self.words.capacity()) * size_of::<K>()
+    }
+
+    /// Appends the group of each row to `groups`, or returns `false` and appends nothing if a value does
+    /// not fit its field.
+    pub(super) fn intern(&mut self, columns: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<bool> {
+        if !self.pack(columns, rows)? {
+            return Ok(false);
+        }
+        groups.reserve(rows);
+        let Some(first) = self.words.first() else { return Ok(true) };
+        // Rows often come clustered by their key.
+        let mut last = (*first, self.find(*first));
+        for row in 0..rows {
+            let word = self.words[row];
+            if word != last.0 {
+                last = (word, self.find(word));
+            }
+            groups.push(last.1);
+        }
+        Ok(true)
+    }
+
+    #[inline]
+    fn find(&mut self, word: K) -> u32 {
+        let keys = &self.keys;
+        let group = self.slots.find_or_insert(word.hash(), keys.len() as u32, |g| keys[g as usize] == word);
+        if group as usize == self.keys.len() {
+            self.keys.push(word);
+        }
+        group
+    }
+
+    /// Makes `words` of a batch; `false` if a value does not fit.
+    fn pack(&mut self, columns: &[ArrayRef], rows: usize) -> Result<bool> {
+        self.words.clear();
+        self.words.resize(rows, K::default());
+        let words = &mut self.words;
+        for (column, field) in columns.iter().zip(&self.fields.0) {
+            match *field {
+                Field::Fixed { .. } if column.null_count() > 0 => return Ok(false),
+                Field::Fixed { shift, bits: 0 } | Field::Nullable { shift, bits: 0 } => {
+                    debug_assert!(shift <= K::BITS, "a column of NULLs takes no room");
+                }
+                Field::Fixed { shift, .. } => for_each_bits(column, |row, bits| words[row].place(bits, shift))?,
+                Field::Nullable { shift, .. } => {
+                    for_each_bits(column, |row, bits| words[row].place(bits << 1 | 1, shift))?;
+                }
+                Field::Text { shift, capacity } => {
+                    let fits = match column.as_string_view_opt() {
+                        Some(_) => pack_text::<K, StringViewType>(column, shift, capacity, words),
+                        None => pack_text::<K, BinaryViewType>(column, shift, capacity, words),
+                    };
+                    if !fits {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// The key columns of `rows` groups from `offset` on.
+    pub(super) fn keys(&self, types: &[SqlType], offset: usize, rows: usize) -> Result<Vec<ArrayRef>> {
+        let words = &self.keys[offset..offset + rows];
+        let column = |(ty, field): (&SqlType, &Field)| match *field {
+            Field::Fixed { shift, bits } => {
+                from_bits(ty, words.iter().map(|w| (bits > 0).then(|| w.bits() >> shift & mask(bits))))
+            }
+            Field::Nullable { shift, bits } => from_bits(
+                ty,
+                words.iter().map(|w| {
+                    let field = w.bits().checked_shr(shift).unwrap_or(0);
+                    (field & 1 == 1).then_some(field >> 1 & mask(bits))
+                }),
+            ),
+            Field::Text { shift, capacity } => {
+                let texts: Vec<[u8; 16]> = words.iter().map(|w| (w.bits() >> shift).to_le_bytes()).collect();
+                let values = texts.iter().map(|text| {
+                    let length = (text[capacity as usize] as usize).checked_sub(1)?;
+                    Some(&text[..length])
+                });
+                from_bytes(ty, values)
+            }
+        };
+        types.iter().zip(&self.fields.0).map(column).collect()
+    }
+}
+
+fn mask(bits: u32) -> u128 {
+    if bits >= 128 { u128::MAX } else { (1 << bits) - 1 }
+}
+
+/// Places text into its field; `false` if some is too long.
+fn pack_text<K: Word, T: ByteViewType>(column: &ArrayRef, shift: u32, capacity: u32, words: &mut [K]) -> bool {
+    const INLINE: u32 = 12;
+    let array = column.as_byte_view::<T>();
+    let nulls = array.nulls();
+    let mut fits = true;
+    for (row, (view, word)) in array.views().iter().zip(words).enumerate() {
+        if nulls.is_some_and(|n| n.is_null(row)) {
+            continue;
+        }
+        let length = *view as u32;
+        if length > capacity {
+            fits = false;
+            break;
+        }
+        // An inline view has the bytes after the length, padded with zeros.
+        let bytes = if length <= INLINE {
+            view >> 32
+        } else {
+            let value: &[u8] = array.value(row).as_ref();
+            let mut bytes = [0; 16];
+            bytes[..value.len()].copy_from_slice(value);
+            u128::from_le_bytes(bytes)
+        };
+        word.place(bytes | u128::from(length + 1) << (capacity * 8), shift);
+    }
+    fits
+}

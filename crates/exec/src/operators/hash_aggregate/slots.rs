@@ -1,0 +1,69 @@
+//! The hash table proper: from hash to group number, by open addressing.
+//!
+//! A slot holds the low 32 bits of the hash and the group number plus one; zero is an empty slot. The
+//! place of an entry follows from those bits alone, so that growing reads no key, and a probe looks at a
+//! key only if 32 bits agree. Half of the slots stay empty, which keeps linear probing short.
+
+/// Group numbers by hash. The keys are kept by the caller.
+#[derive(Debug)]
+pub(super) struct Slots {
+    entries: Vec<u64>,
+    used: usize,
+}
+
+const SMALLEST: usize = 64;
+
+impl Slots {
+    pub(super) fn new() -> Self {
+        Self { entries: vec![0; SMALLEST], used: 0 }
+    }
+
+    /// The group for which `is_equal` holds, or `next`, which is inserted.
+    #[inline]
+    pub(super) fn find_or_insert(&mut self, hash: u64, next: u32, is_equal: impl Fn(u32) -> bool) -> u32 {
+        let tag = hash as u32;
+        let mask = self.entries.len() - 1;
+        let mut place = tag as usize & mask;
+        loop {
+            let entry = self.entries[place];
+            if entry == 0 {
+                break;
+            }
+            let group = entry as u32 - 1;
+            if (entry >> 32) as u32 == tag && is_equal(group) {
+                return group;
+            }
+            place = (place + 1) & mask;
+        }
+        self.entries[place] = u64::from(tag) << 32 | u64::from(next + 1);
+        self.used += 1;
+        if self.used * 2 > self.entries.len() {
+            self.grow();
+        }
+        next
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let mut larger = vec![0; self.entries.len() * 2];
+        let mask = larger.len() - 1;
+        for entry in self.entries.iter().filter(|e| **e != 0) {
+            let mut place = (entry >> 32) as usize & mask;
+            while larger[place] != 0 {
+                place = (place + 1) & mask;
+            }
+            larger[place] = *entry;
+        }
+        self.entries = larger;
+    }
+
+    /// Forgets all groups; keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.entries.fill(0);
+        self.used = 0;
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.entries.len() * 8
+    }
+}

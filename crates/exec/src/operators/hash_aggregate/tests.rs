@@ -1,0 +1,183 @@
+use std::sync::Arc;
+
+use arrow::array::*;
+use arrow::datatypes::Int32Type;
+use firesteel_common::{Batch, Selection, Span, SqlType};
+use firesteel_expr::{AggregateCall, ColumnRef, Expr};
+use firesteel_plan::{AggregateMode, HashAggregate};
+
+use super::groups::GroupTable;
+use super::*;
+use crate::operators::testing::{columns, run, task, text};
+
+fn call(function: &str, args: &[&ColumnRef], filter: Option<&ColumnRef>, cx: &TaskContext) -> AggregateCall {
+    let types: Vec<SqlType> = args.iter().map(|c| c.ty.clone()).collect();
+    let signature = cx.eval.registry.expect_aggregate(function).unwrap().bind(&types).unwrap();
+    AggregateCall {
+        function: Arc::from(function),
+        args: args.iter().map(|c| Expr::Column((*c).clone())).collect(),
+        distinct: false,
+        filter: filter.map(|c| Expr::Column(c.clone())),
+        ty: signature.ty,
+        nullable: signature.nullable,
+        span: Span::NONE,
+    }
+}
+
+/// Partial and final half, each over the batches of `input`.
+fn two_steps(
+    node: &HashAggregate,
+    input: &[ColumnRef],
+    batches: Vec<Batch>,
+    cx: &TaskContext,
+) -> (Vec<Batch>, Vec<Batch>) {
+    let mut types: Vec<SqlType> = node.keys.iter().map(Expr::ty).collect();
+    for call in &node.aggregates {
+        let args: Vec<SqlType> = call.args.iter().map(Expr::ty).collect();
+        types.extend(cx.eval.registry.expect_aggregate(&call.function).unwrap().bind(&args).unwrap().state);
+    }
+    let middle = columns(&types);
+    let partial = HashAggregate { mode: AggregateMode::Partial, ..node.clone() };
+    let states = run(&mut HashAggregateOperator::new(&partial, input, &middle, cx).unwrap(), batches);
+    let keys = middle[..node.keys.len()].iter().cloned().map(Expr::Column).collect();
+    let last = HashAggregate { mode: AggregateMode::Final, keys, aggregates: node.aggregates.clone() };
+    let output = columns(&vec![SqlType::Int; node.keys.len() + node.aggregates.len()]);
+    let results = run(&mut HashAggregateOperator::new(&last, &middle, &output, cx).unwrap(), states.clone());
+    (states, results)
+}
+
+fn sorted_text(batches: &[Batch]) -> Vec<String> {
+    let mut rows = text(batches);
+    rows.sort();
+    rows
+}
+
+#[test]
+fn nulls_selections_dictionaries_and_filters() {
+    let cx = task();
+    let input = columns(&[SqlType::String, SqlType::BigInt, SqlType::Boolean]);
+    let plain = Batch::new(
+        vec![
+            Arc::new(StringViewArray::from(vec![Some("a"), None, Some("b"), Some("a"), None])),
+            Arc::new(Int64Array::from(vec![Some(1), Some(2), None, Some(4), Some(5)])),
+            Arc::new(BooleanArray::from(vec![Some(true), Some(true), Some(true), None, Some(false)])),
+        ],
+        5,
+    )
+    .refine(&Selection::new(vec![0, 1, 2, 4]));
+    let dictionary: DictionaryArray<Int32Type> = vec![Some("b"), None, Some("b"), Some("b")].into_iter().collect();
+    let coded = Batch::new(
+        vec![
+            Arc::new(dictionary),
+            Arc::new(Int64Array::from(vec![10, 20, 30, 40])),
+            Arc::new(BooleanArray::from(vec![true; 4])),
+        ],
+        4,
+    );
+    let aggregates = vec![
+        call("sum", &[&input[1]], None, &cx),
+        call("count", &[], Some(&input[2]), &cx),
+        call("min", &[&input[1]], None, &cx),
+    ];
+    let node = HashAggregate { mode: AggregateMode::Complete, keys: vec![Expr::Column(input[0].clone())], aggregates };
+    let expected = ["- 27 2 2", "a 1 1 1", "b 80 4 10"];
+    let output = columns(&vec![SqlType::Int; 4]);
+    let mut complete = HashAggregateOperator::new(&node, &input, &output, &cx).unwrap();
+    assert_eq!(sorted_text(&run(&mut complete, vec![plain.clone(), coded.clone()])), expected);
+    assert_eq!(sorted_text(&two_steps(&node, &input, vec![plain, coded], &cx).1), expected);
+}
+
+#[test]
+fn without_rows_there_is_one_group_only_without_keys() {
+    let cx = task();
+    let input = columns(&[SqlType::Int]);
+    let aggregates = vec![call("count", &[], None, &cx), call("sum", &[&input[0]], None, &cx)];
+    let global = HashAggregate { mode: AggregateMode::Complete, keys: Vec::new(), aggregates };
+    let mut operator = HashAggregateOperator::new(&global, &input, &columns(&vec![SqlType::Int; 2]), &cx).unwrap();
+    assert_eq!(text(&run(&mut operator, Vec::new())), ["0 -"]);
+    assert_eq!(text(&two_steps(&global, &input, Vec::new(), &cx).1), ["0 -"]);
+    let keyed = HashAggregate { keys: vec![Expr::Column(input[0].clone())], ..global };
+    assert!(two_steps(&keyed, &input, Vec::new(), &cx).1.is_empty());
+}
+
+#[test]
+fn pass_through_gives_the_same_result() {
+    let cx = TaskContext { batch_rows: 8192, ..task() };
+    let input = columns(&[SqlType::BigInt, SqlType::Int]);
+    let aggregates = vec![call("sum", &[&input[1]], None, &cx), call("count", &[], None, &cx)];
+    let node = HashAggregate { mode: AggregateMode::Complete, keys: vec![Expr::Column(input[0].clone())], aggregates };
+    // Each key twice, far apart.
+    let batches: Vec<Batch> = (0..32i64)
+        .map(|b| {
+            let keys = Int64Array::from_iter_values((0..8192).map(|row| (b * 8192 + row) % 131_072));
+            Batch::new(vec![Arc::new(keys), Arc::new(Int32Array::from(vec![b as i32; 8192]))], 8192)
+        })
+        .collect();
+    let (states, results) = two_steps(&node, &input, batches.clone(), &cx);
+    assert!(states.iter().map(Batch::rows).sum::<usize>() > 200_000, "hashing was given up");
+    let output = columns(&vec![SqlType::Int; 3]);
+    let complete = run(&mut HashAggregateOperator::new(&node, &input, &output, &cx).unwrap(), batches);
+    let expected = sorted_text(&complete);
+    assert_eq!(expected.len(), 131_072);
+    assert!(expected == sorted_text(&results), "results differ");
+}
+
+#[test]
+fn group_numbers_survive_wider_tables() {
+    let types = vec![SqlType::Int, SqlType::String];
+    let mut table = GroupTable::new(types);
+    let batch = |numbers: Vec<Option<i32>>, texts: Vec<Option<&str>>| -> Vec<ArrayRef> {
+        vec![Arc::new(Int32Array::from(numbers)), Arc::new(StringViewArray::from(texts))]
+    };
+    let mut groups = Vec::new();
+    table
+        .intern(&batch(vec![Some(1), Some(-1), Some(1)], vec![Some("x"), Some(""), Some("x")]), 3, &mut groups)
+        .unwrap();
+    assert_eq!(groups, [0, 1, 0]);
+    // The first NULLs, then text that fits no word.
+    table.intern(&batch(vec![None, Some(-1), Some(0)], vec![Some("x"), Some(""), None]), 3, &mut groups).unwrap();
+    assert_eq!(groups, [2, 1, 3]);
+    let long = "longer than any word can hold";
+    table.intern(&batch(vec![Some(1), None, None], vec![Some(long), Some("x"), None]), 3, &mut groups).unwrap();
+    assert_eq!(groups, [4, 2, 5]);
+    let keys = Batch::new(table.keys(0, 6).unwrap(), 6);
+    assert_eq!(text(&[keys]), ["1 x", "-1 ", "- x", "0 -", &format!("1 {long}"), "- -"]);
+}
+
+#[test]
+fn text_of_every_length_is_kept_by_a_word() {
+    let mut table = GroupTable::new(vec![SqlType::String]);
+    let all = "ABCDEFGHIJKLMNOP";
+    let texts: Vec<&str> = (0..=15).map(|n| &all[..n]).collect();
+    let column: ArrayRef = Arc::new(StringViewArray::from(texts.clone()));
+    let mut groups = Vec::new();
+    table.intern(&[column], 16, &mut groups).unwrap();
+    assert_eq!(groups, (0..16).collect::<Vec<u32>>());
+    assert_eq!(text(&[Batch::new(table.keys(0, 16).unwrap(), 16)]), texts);
+}
+
+#[test]
+fn equal_floats_are_one_group() {
+    let mut table = GroupTable::new(vec![SqlType::Double, SqlType::Boolean, SqlType::Void]);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Float64Array::from(vec![0.0, -0.0, f64::NAN, -f64::NAN, 1.0])),
+        Arc::new(BooleanArray::from(vec![Some(true), Some(true), None, None, Some(false)])),
+        Arc::new(NullArray::new(5)),
+    ];
+    let mut groups = Vec::new();
+    table.intern(&columns, 5, &mut groups).unwrap();
+    assert_eq!(groups, [0, 0, 1, 1, 2]);
+    assert_eq!(text(&[Batch::new(table.keys(0, 3).unwrap(), 3)]), ["0.0 true -", "NaN - -", "1.0 false -"]);
+}
+
+#[test]
+fn wide_decimals_take_either_encoding() {
+    let mut table = GroupTable::new(vec![SqlType::Decimal(38, 2), SqlType::Date]);
+    let dates: ArrayRef = Arc::new(Date32Array::from(vec![1, 1]));
+    let narrow = Decimal64Array::from(vec![5, -7]).with_precision_and_scale(18, 2).unwrap();
+    let wide = Decimal128Array::from(vec![-7, 5]).with_precision_and_scale(38, 2).unwrap();
+    let mut groups = Vec::new();
+    table.intern(&[Arc::new(narrow), dates.clone()], 2, &mut groups).unwrap();
+    table.intern(&[Arc::new(wide), dates], 2, &mut groups).unwrap();
+    assert_eq!(groups, [1, 0]);
+}

@@ -1,0 +1,47 @@
+//! Batches that an operator keeps, and rows gathered from them.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::interleave;
+use arrow::datatypes::DataType;
+use firesteel_common::{Batch, Result, SqlType};
+
+/// Bytes of text that may be kept alive in vain by one column of one batch.
+const WASTE: usize = 64 << 10;
+
+/// The live rows in the canonical encoding, with text copied together where views would keep much more
+/// alive than they refer to.
+pub(crate) fn retain(batch: Batch, types: &[SqlType]) -> Result<Batch> {
+    let batch = batch.canonical(types)?;
+    let columns = batch.columns().iter().map(compact_text).collect();
+    Ok(Batch::new(columns, batch.rows()))
+}
+
+fn compact_text(column: &ArrayRef) -> ArrayRef {
+    macro_rules! compact {
+        ($array:expr) => {{
+            let array = $array;
+            let held: usize = array.data_buffers().iter().map(|b| b.len()).sum();
+            let wasteful = held > WASTE && held > 2 * array.total_buffer_bytes_used();
+            if wasteful { Arc::new(array.gc()) } else { column.clone() }
+        }};
+    }
+    match column.data_type() {
+        DataType::Utf8View => compact!(column.as_string_view()),
+        DataType::BinaryView => compact!(column.as_binary_view()),
+        _ => column.clone(),
+    }
+}
+
+/// A batch of the rows at `places`: batch and row.
+pub(crate) fn gather(batches: &[Batch], places: &[(usize, usize)]) -> Result<Batch> {
+    let width = batches.first().map_or(0, |b| b.columns().len());
+    let columns = (0..width)
+        .map(|index| {
+            let parts: Vec<&dyn Array> = batches.iter().map(|b| b.columns()[index].as_ref()).collect();
+            Ok(interleave(&parts, places)?)
+        })
+        .collect::<Result<_>>()?;
+    Ok(Batch::new(columns, places.len()))
+}

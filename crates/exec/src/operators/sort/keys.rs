@@ -1,0 +1,170 @@
+//! Sort keys as bytes and as words that compare like them.
+//!
+//! A row of keys has two forms. Its *bytes* compare exactly as the keys do, with directions and NULLs
+//! settled. Its *prefix* is a word of the first key that never contradicts the bytes: a smaller prefix means
+//! an earlier row, equal ones decide nothing. Most comparisons end at the prefix. If the prefix says all
+//! there is to say (one key of a fixed width), the bytes are not made.
+
+use std::cmp::Ordering;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::SortOptions;
+use arrow::datatypes::*;
+use arrow::row::{RowConverter, Rows, SortField};
+use firesteel_common::{Error, Result, SqlType};
+use firesteel_expr::{Expr, SortKey};
+
+use crate::operators::hash_aggregate::values::normalised;
+
+/// How keys of given types and directions are encoded.
+pub(crate) struct KeyEncoder {
+    types: Vec<SqlType>,
+    options: Vec<SortOptions>,
+    converter: RowConverter,
+}
+
+/// The place of a row among buffered batches, with its prefix.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub(crate) prefix: u64,
+    pub(crate) batch: u32,
+    pub(crate) row: u32,
+}
+
+impl KeyEncoder {
+    /// An encoder for `keys`.
+    pub(crate) fn new(keys: &[SortKey]) -> Result<Self> {
+        let keys = keys.iter().map(|k| (k.expr.ty(), k.ascending, k.nulls_first));
+        Self::from_types(keys.collect())
+    }
+
+    /// An encoder for keys of so many types, each with "ascending" and "NULLs first".
+    pub(crate) fn from_types(keys: Vec<(SqlType, bool, bool)>) -> Result<Self> {
+        let option = |ascending: bool, nulls_first| SortOptions { descending: !ascending, nulls_first };
+        let options: Vec<SortOptions> = keys.iter().map(|(_, a, n)| option(*a, *n)).collect();
+        let types: Vec<SqlType> = keys.into_iter().map(|(ty, ..)| ty).collect();
+        let fields = types.iter().zip(&options).map(|(ty, o)| SortField::new_with_options(ty.arrow(), *o));
+        let converter = RowConverter::new(fields.collect())?;
+        Ok(Self { types, options, converter })
+    }
+
+    /// The expressions of `keys`.
+    pub(crate) fn exprs(keys: &[SortKey]) -> Vec<Expr> {
+        keys.iter().map(|k| k.expr.clone()).collect()
+    }
+
+    /// The columns in the form that the other methods take.
+    pub(crate) fn prepare(&self, columns: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
+        columns.iter().zip(&self.types).map(|(c, ty)| normalised(c, ty)).collect()
+    }
+
+    /// The bytes of each row.
+    pub(crate) fn rows(&self, columns: &[ArrayRef]) -> Result<Rows> {
+        Ok(self.converter.convert_columns(columns)?)
+    }
+
+    /// No rows, to which others of this encoder can be added.
+    pub(crate) fn no_rows(&self, capacity: usize) -> Rows {
+        self.converter.empty_rows(capacity, capacity * 16)
+    }
+
+    /// Whether equal prefixes of rows of `columns` (and of others for which it holds) mean equal keys.
+    pub(crate) fn prefix_decides(&self, columns: &[ArrayRef]) -> bool {
+        let ([column], [ty]) = (columns, self.types.as_slice()) else { return false };
+        match ty.arrow().primitive_width() {
+            // The prefixes of narrow values are far from those of NULL.
+            Some(0..=4) => !ty.is_float() || column.null_count() == 0,
+            Some(8) => column.null_count() == 0,
+            _ => false,
+        }
+    }
+
+    /// The prefix of each row.
+    pub(crate) fn prefixes(&self, columns: &[ArrayRef]) -> Result<Vec<u64>> {
+        let (Some(column), Some(options)) = (columns.first(), self.options.first()) else {
+            return Err(Error::internal("no sort key"));
+        };
+        let mut words = words(column)?;
+        if options.descending {
+            words.iter_mut().for_each(|word| *word = !*word);
+        }
+        if let Some(nulls) = column.logical_nulls() {
+            let null = if options.nulls_first { 0 } else { u64::MAX };
+            for (word, valid) in words.iter_mut().zip(nulls.iter()) {
+                if !valid {
+                    *word = null;
+                }
+            }
+        }
+        Ok(words)
+    }
+}
+
+/// Entries of all rows of `batches` of key columns, in order, and the bytes of the rows if they were needed.
+pub(crate) fn sorted(encoder: &KeyEncoder, batches: &[Vec<ArrayRef>]) -> Result<Vec<Entry>> {
+    let total = batches.iter().map(|keys| keys.first().map_or(0, |k| k.len())).sum();
+    let mut entries = Vec::with_capacity(total);
+    for (batch, keys) in batches.iter().enumerate() {
+        let prefixes = encoder.prefixes(keys)?;
+        let entry = |(row, prefix)| Entry { prefix, batch: batch as u32, row: row as u32 };
+        entries.extend(prefixes.into_iter().enumerate().map(entry));
+    }
+    if batches.iter().all(|keys| encoder.prefix_decides(keys)) {
+        entries.sort_unstable_by_key(|e| e.prefix);
+    } else {
+        let rows = batches.iter().map(|keys| encoder.rows(keys)).collect::<Result<Vec<_>>>()?;
+        entries.sort_unstable_by(|a, b| compare(a, b, &rows));
+    }
+    Ok(entries)
+}
+
+/// Order of two entries of batches that have these rows.
+#[inline]
+pub(crate) fn compare(a: &Entry, b: &Entry, rows: &[Rows]) -> Ordering {
+    let row = |e: &Entry| rows[e.batch as usize].row(e.row as usize);
+    a.prefix.cmp(&b.prefix).then_with(|| row(a).cmp(&row(b)))
+}
+
+/// Words that compare like the values, ascending; what stands for NULL is arbitrary.
+fn words(column: &ArrayRef) -> Result<Vec<u64>> {
+    const SIGN: u64 = 1 << 63;
+    macro_rules! integers {
+        ($ty:ty) => {
+            column.as_primitive::<$ty>().values().iter().map(|v| i64::from(*v) as u64 ^ SIGN).collect()
+        };
+    }
+    let float = |v: f64| {
+        let bits = v.to_bits();
+        if bits & SIGN == 0 { bits | SIGN } else { !bits }
+    };
+    let text = |bytes: &[u8]| {
+        let mut word = [0; 8];
+        let length = bytes.len().min(8);
+        word[..length].copy_from_slice(&bytes[..length]);
+        u64::from_be_bytes(word)
+    };
+    Ok(match column.data_type() {
+        DataType::Null => vec![0; column.len()],
+        DataType::Boolean => column.as_boolean().values().iter().map(u64::from).collect(),
+        DataType::Int8 => integers!(Int8Type),
+        DataType::Int16 => integers!(Int16Type),
+        DataType::Int32 => integers!(Int32Type),
+        DataType::Int64 => integers!(Int64Type),
+        DataType::Date32 => integers!(Date32Type),
+        DataType::Timestamp(..) => integers!(TimestampMicrosecondType),
+        DataType::Interval(_) => integers!(IntervalYearMonthType),
+        DataType::Duration(_) => integers!(DurationMicrosecondType),
+        DataType::Decimal64(..) => integers!(Decimal64Type),
+        DataType::Decimal128(..) => {
+            let clamp = |v: i128| v.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as u64 ^ SIGN;
+            column.as_primitive::<Decimal128Type>().values().iter().map(|v| clamp(*v)).collect()
+        }
+        DataType::Float32 => {
+            column.as_primitive::<Float32Type>().values().iter().map(|v| float(f64::from(*v))).collect()
+        }
+        DataType::Float64 => column.as_primitive::<Float64Type>().values().iter().map(|v| float(*v)).collect(),
+        DataType::Utf8View => column.as_string_view().iter().map(|v| text(v.unwrap_or_default().as_bytes())).collect(),
+        DataType::BinaryView => column.as_binary_view().iter().map(|v| text(v.unwrap_or_default())).collect(),
+        other => return Err(Error::internal(format!("no sort key of {other}"))),
+    })
+}

@@ -1,0 +1,95 @@
+//! Orders the rows of a task in memory.
+//!
+//! Batches are kept as they come. At the end of the input the places of the rows are sorted by their keys
+//! ([`keys`]), and output batches are gathered from there one at a time. Ties are in any order.
+
+pub(crate) mod buffer;
+pub(crate) mod keys;
+
+#[cfg(test)]
+mod tests;
+
+use arrow::array::ArrayRef;
+use firesteel_common::{Batch, Result, SqlType};
+use firesteel_expr::evaluator::{Evaluator, Layout};
+use firesteel_expr::{ColumnRef, SortKey};
+use firesteel_runtime::{CancelToken, Reservation};
+
+use crate::{Operator, TaskContext};
+use keys::{Entry, KeyEncoder};
+
+/// The operator of [`firesteel_plan::PhysicalOp::Sort`].
+pub struct SortOperator {
+    evaluator: Evaluator,
+    encoder: KeyEncoder,
+    types: Vec<SqlType>,
+    batches: Vec<Batch>,
+    /// Key columns of each batch.
+    keys: Vec<Vec<ArrayRef>>,
+    rows: usize,
+    /// Places of the rows in order, once the input has ended.
+    order: Vec<Entry>,
+    /// Rows that were returned.
+    returned: usize,
+    reservation: Reservation,
+    batch_rows: usize,
+    cancel: CancelToken,
+}
+
+impl SortOperator {
+    /// Orders rows of `input` by `keys`, of which there is at least one.
+    pub fn new(keys: &[SortKey], input: &[ColumnRef], cx: &TaskContext) -> Result<Self> {
+        Ok(Self {
+            evaluator: Evaluator::compile(&KeyEncoder::exprs(keys), &Layout::new(input), &cx.eval)?,
+            encoder: KeyEncoder::new(keys)?,
+            types: input.iter().map(|c| c.ty.clone()).collect(),
+            batches: Vec::new(),
+            keys: Vec::new(),
+            rows: 0,
+            order: Vec::new(),
+            returned: 0,
+            reservation: cx.reserve("Sort"),
+            batch_rows: cx.batch_rows.max(1),
+            cancel: cx.cancel.clone(),
+        })
+    }
+}
+
+impl Operator for SortOperator {
+    fn push(&mut self, batch: Batch) -> Result<()> {
+        let batch = buffer::retain(batch, &self.types)?;
+        let keys = self.encoder.prepare(&self.evaluator.evaluate(&batch)?)?;
+        self.reservation.try_grow(batch.memory() + batch.rows() * size_of::<Entry>())?;
+        self.rows += batch.rows();
+        self.batches.push(batch);
+        self.keys.push(keys);
+        Ok(())
+    }
+
+    fn next_output(&mut self) -> Result<Option<Batch>> {
+        self.cancel.check()?;
+        let rows = self.batch_rows.min(self.order.len() - self.returned);
+        if rows == 0 {
+            return Ok(None);
+        }
+        let part = &self.order[self.returned..self.returned + rows];
+        let places: Vec<(usize, usize)> = part.iter().map(|e| (e.batch as usize, e.row as usize)).collect();
+        let batch = buffer::gather(&self.batches, &places)?;
+        self.returned += rows;
+        if self.returned == self.order.len() {
+            self.batches.clear();
+            self.order.clear();
+            self.returned = 0;
+            self.reservation.free();
+        }
+        Ok(Some(batch))
+    }
+
+    fn input_done(&mut self) -> Result<()> {
+        if self.rows > 0 {
+            self.order = keys::sorted(&self.encoder, &self.keys)?;
+            self.keys.clear();
+        }
+        Ok(())
+    }
+}
