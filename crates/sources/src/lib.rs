@@ -3,10 +3,20 @@
 //! Invariant: a scan returns only rows that satisfy its filters, whatever the format; what it may skip
 //! by statistics is a matter of speed.
 
+mod convert;
+pub mod csv;
 mod filter;
+mod glob;
+mod infer;
+pub mod json;
+pub mod location;
+pub mod memory;
 pub mod parquet;
 mod partition;
 pub mod storage;
+pub mod text;
 
+pub use location::{ObjectStores, open_table};
+pub use memory::MemoryTable;
 pub use parquet::ParquetTable;
 pub use storage::{SourceFile, Storage};
