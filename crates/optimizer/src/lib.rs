@@ -6,9 +6,12 @@
 //! that the same query has the same plan on every machine and a recorded run can be planned again.
 
 pub mod join_order;
+pub mod lower;
 pub mod optimizer;
 pub mod rule;
 pub mod rules;
+pub mod stage_planner;
+mod stage_rules;
 pub mod statistics;
 pub mod unnest;
 mod util;
@@ -18,5 +21,6 @@ mod verify;
 mod testing;
 
 pub use optimizer::Optimizer;
+pub use stage_planner::{Facts, StagePlanner, Step};
 pub use rule::{OptimizerContext, OptimizerRule, Phase, PlanFacts, TableStats};
 pub use statistics::{estimate, row_width};

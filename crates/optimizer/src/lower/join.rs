@@ -1,0 +1,237 @@
+//! Joins: which side is kept, who sees it, and where rows must move.
+//!
+//! A side that is kept is always read from an exchange, so it is a stage of its own and its size is
+//! known before the other side is touched. A shared table costs no copy; it is chosen up to the
+//! broadcast limit. Above it both sides are partitioned by the keys.
+
+use firesteel_common::config::ExchangeMode;
+use firesteel_common::{Error, Result};
+use firesteel_expr::Expr;
+use firesteel_plan::{
+    BuildMode, Distribution, Estimate, ExchangeOrigin, HashJoin, JoinKey, JoinKind, LogicalOp, LogicalPlan, PhysicalOp,
+    PhysicalPlan, ReadMode, Side,
+};
+
+use super::Lowering;
+use super::partitioning::{HashPart, Lowered, Part, read_partitioned};
+
+/// Bytes that a side must be smaller by for each reason not to build it.
+mod factor {
+    /// Rows without a match must be found at the end.
+    pub(super) const UNMATCHED: f64 = 1.5;
+    /// The other side only decides; its rows need not be kept apart.
+    pub(super) const EXISTENCE: f64 = 4.0;
+    /// The other side has been written already, this one would be written first.
+    pub(super) const NOT_WRITTEN: f64 = 2.0;
+}
+
+/// The parts of [`LogicalOp::Join`].
+struct Parts<'a> {
+    kind: &'a JoinKind,
+    on: &'a [JoinKey],
+    residual: Option<&'a Expr>,
+    null_aware: bool,
+}
+
+impl Lowering<'_> {
+    pub(super) fn join(&mut self, plan: &LogicalPlan, mut inputs: Vec<Lowered>) -> Result<Lowered> {
+        let LogicalOp::Join { kind, on, residual, null_aware } = &plan.op else {
+            return Err(Error::internal("not a join"));
+        };
+        let parts = Parts { kind, on, residual: residual.as_ref(), null_aware: *null_aware };
+        let (Some(right), Some(left), [left_plan, right_plan]) = (inputs.pop(), inputs.pop(), plan.inputs.as_slice())
+        else {
+            return Err(Error::internal("a join has the wrong number of inputs"));
+        };
+        let written = |side: &LogicalPlan| self.pinned_stats(side).is_some();
+        let written = [written(left_plan), written(right_plan)];
+        let sizes = [left.plan.estimate, right.plan.estimate];
+        if on.is_empty() {
+            return Ok(self.nested_loop_join(plan, &parts, left, right));
+        }
+        let build = self.build_side(&parts, sizes, written);
+        if *null_aware || self.may_share(&sizes[build.index()]) {
+            return Ok(self.shared_join(plan, &parts, build, left, right));
+        }
+        self.partitioned_join(plan, &parts, build, left, right)
+    }
+
+    /// The side with less to keep, with a bias against what makes a side dearer than its bytes.
+    fn build_side(&self, join: &Parts<'_>, sizes: [Estimate; 2], written: [bool; 2]) -> Side {
+        if join.null_aware {
+            return Side::Right;
+        }
+        let (mut left, mut right) = (sizes[0].bytes, sizes[1].bytes);
+        match join.kind {
+            JoinKind::Inner | JoinKind::Full => {}
+            JoinKind::Left => left *= factor::UNMATCHED,
+            JoinKind::Right => right *= factor::UNMATCHED,
+            _ => left *= factor::EXISTENCE,
+        }
+        if !self.cx.config.force_adaptive {
+            match written {
+                [true, false] => right *= factor::NOT_WRITTEN,
+                [false, true] => left *= factor::NOT_WRITTEN,
+                _ => {}
+            }
+        }
+        if left < right { Side::Left } else { Side::Right }
+    }
+
+    fn may_share(&self, build: &Estimate) -> bool {
+        let config = self.cx.config;
+        config.exchange_mode == ExchangeMode::Auto && build.bytes <= config.broadcast_limit(build.exact) as f64
+    }
+
+    fn shared_join(
+        &mut self,
+        plan: &LogicalPlan,
+        join: &Parts<'_>,
+        build: Side,
+        left: Lowered,
+        right: Lowered,
+    ) -> Lowered {
+        let (build_plan, probe) = self.with_shared(build, left, right);
+        let part = if returns_unmatched(join.kind, build) { probe.part.forget_keys() } else { probe.part };
+        let part = part.map_keys(|hash| join_keys(hash, join, build.other()));
+        let op = PhysicalOp::HashJoin(self.hash_join(join, build, BuildMode::Shared));
+        let inputs = in_order(build, build_plan, probe.plan);
+        Lowered { plan: self.with_filters(plan, self.node(plan, op, inputs)), part }
+    }
+
+    fn nested_loop_join(&mut self, plan: &LogicalPlan, join: &Parts<'_>, left: Lowered, right: Lowered) -> Lowered {
+        let build = match join.kind {
+            JoinKind::Inner if left.plan.estimate.bytes < right.plan.estimate.bytes => Side::Left,
+            JoinKind::Right => Side::Left,
+            _ => Side::Right,
+        };
+        let (build_plan, probe) = self.with_shared(build, left, right);
+        let part = if returns_unmatched(join.kind, build) { probe.part.forget_keys() } else { probe.part };
+        let op = PhysicalOp::NestedLoopJoin { kind: join.kind.clone(), condition: join.residual.cloned(), build };
+        let inputs = in_order(build, build_plan, probe.plan);
+        Lowered { plan: self.node(plan, op, inputs), part }
+    }
+
+    /// The build side as an exchange that all tasks see, and the other side as it is.
+    fn with_shared(&mut self, build: Side, left: Lowered, right: Lowered) -> (PhysicalPlan, Lowered) {
+        let (build, probe) = match build {
+            Side::Left => (left, right),
+            Side::Right => (right, left),
+        };
+        if let PhysicalOp::ExchangeRead { exchange, .. } = build.plan.op {
+            let op = PhysicalOp::ExchangeRead { exchange, read: ReadMode::Shared };
+            return (PhysicalPlan { op, ..build.plan }, probe);
+        }
+        (self.exchange(build, Distribution::Broadcast, ExchangeOrigin::Planner), probe)
+    }
+
+    fn partitioned_join(
+        &mut self,
+        plan: &LogicalPlan,
+        join: &Parts<'_>,
+        build: Side,
+        left: Lowered,
+        right: Lowered,
+    ) -> Result<Lowered> {
+        let mut lefts: Vec<Expr> = join.on.iter().map(|key| key.left.clone()).collect();
+        let mut rights: Vec<Expr> = join.on.iter().map(|key| key.right.clone()).collect();
+        let bytes = left.plan.estimate.bytes.max(right.plan.estimate.bytes);
+        let mut partitions = self.partitions_for(bytes);
+        // A side that is partitioned already, by some of the keys, settles keys and number for both;
+        // of two such sides, the larger one.
+        let left_first = left.plan.estimate.bytes >= right.plan.estimate.bytes;
+        let of = |side: &Lowered, exprs: &[Expr]| {
+            let hash = side.part.hash()?;
+            hash.positions(exprs).map(|positions| (positions, hash.partitions))
+        };
+        let (from_left, from_right) = (of(&left, &lefts), of(&right, &rights));
+        let settled = if left_first { from_left.or(from_right) } else { from_right.or(from_left) };
+        if let Some((positions, count)) = settled {
+            partitions = count;
+            lefts = positions.iter().map(|i| lefts[*i].clone()).collect();
+            rights = positions.iter().map(|i| rights[*i].clone()).collect();
+        }
+        let left = self.partitioned(build == Side::Left, left, lefts, partitions);
+        let right = self.partitioned(build == Side::Right, right, rights, partitions);
+
+        let (Part::Partitioned(left_hash), Part::Partitioned(right_hash)) = (left.part, right.part) else {
+            return Err(Error::internal("a side of a partitioned join has no partitions"));
+        };
+        let hash = match join.kind {
+            JoinKind::Full => HashPart::unknown(partitions),
+            JoinKind::Right => right_hash,
+            JoinKind::Inner => {
+                let mut hash = left_hash;
+                join_keys(&mut hash, join, Side::Left);
+                hash
+            }
+            _ => left_hash,
+        };
+        let op = PhysicalOp::HashJoin(self.hash_join(join, build, BuildMode::Partitioned));
+        let inputs = vec![left.plan, right.plan];
+        let joined = self.with_filters(plan, self.node(plan, op, inputs));
+        Ok(Lowered { plan: joined, part: Part::Partitioned(hash) })
+    }
+
+    /// A side partitioned by exactly `keys`. A build side must be an exchange; the other one may be a
+    /// plan over partitions.
+    fn partitioned(&mut self, is_build: bool, input: Lowered, keys: Vec<Expr>, partitions: u32) -> Lowered {
+        let is_exchange = matches!(input.plan.op, PhysicalOp::ExchangeRead { .. } | PhysicalOp::Exchange(_));
+        let fits = |hash: &HashPart| {
+            let same_order = hash.positions(&keys).is_some_and(|p| p.iter().copied().eq(0..keys.len()));
+            hash.partitions == partitions && same_order
+        };
+        match input.part.hash() {
+            Some(hash) if fits(hash) && (is_exchange || !is_build) => {
+                let part = Part::Partitioned(hash.clone());
+                Lowered { plan: read_partitioned(input.plan), part }
+            }
+            _ => self.hash(input, keys, partitions),
+        }
+    }
+
+    fn hash_join(&self, join: &Parts<'_>, build: Side, mode: BuildMode) -> HashJoin {
+        HashJoin {
+            kind: join.kind.clone(),
+            on: join.on.to_vec(),
+            residual: join.residual.cloned(),
+            null_aware: join.null_aware,
+            build,
+            mode,
+            filters: Vec::new(),
+        }
+    }
+}
+
+/// Whether build rows without a match are returned, which the last task of the stage does.
+pub(super) fn returns_unmatched(kind: &JoinKind, build: Side) -> bool {
+    match kind {
+        JoinKind::Inner => false,
+        JoinKind::Full => true,
+        JoinKind::Right => build == Side::Right,
+        _ => build == Side::Left,
+    }
+}
+
+/// After an inner join, a key of the probe side has the value of its partner too.
+fn join_keys(hash: &mut HashPart, join: &Parts<'_>, probe: Side) {
+    if *join.kind != JoinKind::Inner {
+        return;
+    }
+    for key in join.on {
+        let (own, other) = match probe {
+            Side::Left => (&key.left, &key.right),
+            Side::Right => (&key.right, &key.left),
+        };
+        if let Some(column) = other.as_column() {
+            hash.alias(own, column);
+        }
+    }
+}
+
+fn in_order(build: Side, build_plan: PhysicalPlan, probe: PhysicalPlan) -> Vec<PhysicalPlan> {
+    match build {
+        Side::Left => vec![build_plan, probe],
+        Side::Right => vec![probe, build_plan],
+    }
+}

@@ -1,0 +1,441 @@
+//! From logical plans to physical ones: picks strategies and puts exchanges where rows must move.
+//!
+//! Invariants: lowering is pure and starts from the logical plan, never from its own output, so a
+//! remainder can be planned again whenever a stage has ended. What has started is a
+//! [`LogicalOp::Pinned`] leaf and keeps its form; only how its exchange is read is chosen here.
+//! A node that becomes several physical ones gives all of them its id as origin; an exchange that a
+//! consumer asks for has the origin of the plan beneath it. The stage planner finds pins by that.
+//!
+//! Algorithm: bottom up. Each plan comes with how its rows are spread over tasks; a consumer that
+//! needs another spread wraps it in an exchange.
+
+mod aggregate;
+mod filters;
+mod join;
+mod partitioning;
+
+use std::collections::BTreeMap;
+
+use firesteel_catalog::ScanRequest;
+use firesteel_common::config::ExchangeMode;
+use firesteel_common::{Error, ExchangeId, ExchangeStats, NodeId, Result};
+use firesteel_expr::{ColumnRef, Expr, SortKey};
+use firesteel_plan::{
+    AggregateMode, Distribution, Estimate, Exchange, ExchangeForm, ExchangeOrigin, LogicalOp, LogicalPlan, PhysicalOp,
+    PhysicalPlan, Pinned, ReadMode, RepartitionKind, Scan,
+};
+
+use crate::rule::OptimizerContext;
+use crate::statistics::{estimate, row_width};
+use partitioning::{HashPart, Lowered, Part, read_partitioned};
+pub(crate) use partitioning::{spine_input, spine_leaf};
+
+/// Up to so many rows that are there already, one task does what would else need another exchange.
+const ONE_TASK_ROWS: f64 = 32_768.0;
+
+/// What lowering knows of an exchange that has started.
+#[derive(Clone, Debug)]
+pub struct StartedExchange {
+    /// What was asked of it.
+    pub exchange: Exchange,
+    /// What was written, once it is finished.
+    pub stats: Option<ExchangeStats>,
+}
+
+/// How the tasks of a stage are cut, decided with its plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// Any task takes any rows.
+    Elastic,
+    /// One task.
+    One,
+    /// By partition.
+    Partitioned,
+}
+
+/// A physical plan that ends in the exchange of the result, with all its exchanges.
+#[derive(Clone, Debug)]
+pub struct LoweredPlan {
+    /// The plan; its root is the exchange with [`Distribution::Any`].
+    pub root: PhysicalPlan,
+    /// By exchange: how the stage that writes it is cut into tasks.
+    pub spreads: BTreeMap<ExchangeId, Spread>,
+    /// The first filter id that was not given out.
+    pub next_filter: u32,
+}
+
+/// Lowers `plan`, returning `result` columns. Exchange and filter ids are given out from the given
+/// ones on.
+///
+/// Errors: operations that a rule should have removed.
+pub fn lower(
+    plan: &LogicalPlan,
+    result: &[ColumnRef],
+    started: &BTreeMap<ExchangeId, StartedExchange>,
+    next_exchange: u32,
+    next_filter: u32,
+    cx: &OptimizerContext<'_>,
+) -> Result<LoweredPlan> {
+    let mut lowering = Lowering { cx, started, next_exchange, next_filter, spreads: BTreeMap::new() };
+    let root = lowering.lower(plan)?;
+    let root = lowering.project_result(root, result)?;
+    let root = lowering.exchange(root, Distribution::Any, ExchangeOrigin::Planner);
+    Ok(LoweredPlan { root, spreads: lowering.spreads, next_filter: lowering.next_filter })
+}
+
+struct Lowering<'a> {
+    cx: &'a OptimizerContext<'a>,
+    started: &'a BTreeMap<ExchangeId, StartedExchange>,
+    next_exchange: u32,
+    next_filter: u32,
+    spreads: BTreeMap<ExchangeId, Spread>,
+}
+
+impl Lowering<'_> {
+    fn lower(&mut self, plan: &LogicalPlan) -> Result<Lowered> {
+        let mut inputs = plan.inputs.iter().map(|input| self.lower(input)).collect::<Result<Vec<_>>>()?;
+        if let LogicalOp::Union { .. } = plan.op {
+            return Ok(self.union(plan, inputs));
+        }
+        if let LogicalOp::Join { .. } = plan.op {
+            return self.join(plan, inputs);
+        }
+        match (&plan.op, inputs.pop()) {
+            (LogicalOp::Scan(scan), None) => self.scan(plan, scan),
+            (LogicalOp::Values { rows, .. }, None) => {
+                let op = PhysicalOp::Values { rows: rows.clone() };
+                Ok(Lowered { plan: self.node(plan, op, Vec::new()), part: Part::One })
+            }
+            (LogicalOp::Pinned(pinned), None) => self.pinned(plan, pinned),
+            (LogicalOp::Filter { predicate }, Some(input)) => {
+                let op = PhysicalOp::Filter { predicate: predicate.clone() };
+                Ok(Lowered { part: input.part, plan: self.node(plan, op, vec![input.plan]) })
+            }
+            (LogicalOp::Project { exprs }, Some(input)) => {
+                let part = input.part.map_keys(|hash| {
+                    exprs.iter().for_each(|(column, expr)| hash.alias(expr, column));
+                    hash.restrict(&plan.columns());
+                });
+                let op = PhysicalOp::Project { exprs: exprs.iter().map(|(_, expr)| expr.clone()).collect() };
+                Ok(Lowered { part, plan: self.node(plan, op, vec![input.plan]) })
+            }
+            (LogicalOp::Expand { projections, .. }, Some(input)) => {
+                let op = PhysicalOp::Expand { projections: projections.clone() };
+                Ok(Lowered { part: input.part.forget_keys(), plan: self.node(plan, op, vec![input.plan]) })
+            }
+            (LogicalOp::Aggregate { keys, aggregates }, Some(input)) => self.aggregate(plan, keys, aggregates, input),
+            (LogicalOp::Window { partition_by, order_by, calls }, Some(input)) => {
+                let input = self.clustered(input, partition_by);
+                let op = PhysicalOp::Window {
+                    partition_by: partition_by.clone(),
+                    order_by: order_by.clone(),
+                    calls: calls.clone(),
+                };
+                Ok(Lowered { part: input.part, plan: self.node(plan, op, vec![input.plan]) })
+            }
+            (LogicalOp::Sort { keys, fetch }, Some(input)) => Ok(self.sort(plan, keys, *fetch, input)),
+            (LogicalOp::Limit { skip, fetch }, Some(input)) => Ok(self.limit(plan, *skip, *fetch, input)),
+            (LogicalOp::Repartition { kind, partitions }, Some(input)) => {
+                Ok(self.repartition(plan, kind, *partitions, input))
+            }
+            (LogicalOp::DependentJoin { .. }, _) => {
+                Err(Error::unsupported("this correlated subquery cannot be planned as a join"))
+            }
+            (LogicalOp::SetOp { .. }, _) => Err(Error::internal("a set operation was not rewritten to joins")),
+            _ => Err(Error::internal("a logical node has the wrong number of inputs")),
+        }
+    }
+
+    /// A physical form of the logical node `plan`.
+    fn node(&self, plan: &LogicalPlan, op: PhysicalOp, inputs: Vec<PhysicalPlan>) -> PhysicalPlan {
+        let output = plan.columns();
+        let estimate = self.estimate(plan);
+        PhysicalPlan { id: self.cx.ids.node(), origin: plan.id, op, inputs, output, estimate }
+    }
+
+    /// Rows and bytes of a logical plan: exact for a finished exchange, if facts may be used.
+    fn estimate(&self, plan: &LogicalPlan) -> Estimate {
+        if let Some(stats) = self.pinned_stats(plan) {
+            return Estimate { rows: stats.total_rows() as f64, bytes: stats.total_bytes() as f64, exact: true };
+        }
+        let stats = estimate(plan, self.cx);
+        Estimate { rows: stats.rows, bytes: stats.rows * row_width(&plan.columns(), &stats), exact: stats.exact }
+    }
+
+    /// What was counted of a leaf that is nothing but a finished exchange.
+    fn pinned_stats(&self, plan: &LogicalPlan) -> Option<&ExchangeStats> {
+        match &plan.op {
+            LogicalOp::Pinned(Pinned { physical, .. }) if self.cx.config.adaptive => match physical.op {
+                PhysicalOp::ExchangeRead { exchange, .. } => self.started.get(&exchange)?.stats.as_ref(),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Ends a stage with an exchange.
+    fn exchange(&mut self, input: Lowered, distribution: Distribution, origin: ExchangeOrigin) -> PhysicalPlan {
+        let id = ExchangeId(self.next_exchange);
+        self.next_exchange += 1;
+        let spread = match input.part {
+            Part::Elastic { .. } => Spread::Elastic,
+            Part::One => Spread::One,
+            Part::Partitioned(_) => Spread::Partitioned,
+        };
+        self.spreads.insert(id, spread);
+        let form = match self.cx.config.exchange_mode {
+            // The result goes to the client, not to other tasks.
+            ExchangeMode::Serialized if distribution != Distribution::Any => ExchangeForm::Serialized,
+            _ => ExchangeForm::Memory,
+        };
+        PhysicalPlan {
+            id: self.cx.ids.node(),
+            origin: input.plan.origin,
+            output: input.plan.output.clone(),
+            estimate: input.plan.estimate,
+            op: PhysicalOp::Exchange(Exchange { id, distribution, form, origin }),
+            inputs: vec![input.plan],
+        }
+    }
+
+    /// All rows in one task.
+    fn single(&mut self, input: Lowered) -> Lowered {
+        if input.part == Part::One {
+            return input;
+        }
+        if matches!(input.plan.op, PhysicalOp::ExchangeRead { .. }) {
+            return Lowered { plan: read_partitioned(input.plan), part: Part::One };
+        }
+        let plan = self.exchange(input, Distribution::Single, ExchangeOrigin::Planner);
+        Lowered { plan, part: Part::One }
+    }
+
+    /// One task, if the input has been counted and is so small that several gain nothing.
+    fn single_if_small(&mut self, input: Lowered) -> Lowered {
+        let small = input.plan.estimate.exact && input.plan.estimate.rows <= ONE_TASK_ROWS;
+        if small && matches!(input.plan.op, PhysicalOp::ExchangeRead { .. }) { self.single(input) } else { input }
+    }
+
+    /// Rows that agree in `exprs` in one task; all rows if there are none.
+    fn clustered(&mut self, input: Lowered, exprs: &[Expr]) -> Lowered {
+        let exprs: Vec<Expr> = exprs.iter().filter(|e| e.as_literal().is_none()).cloned().collect();
+        if exprs.is_empty() {
+            return self.single(input);
+        }
+        if input.part == Part::One {
+            return input;
+        }
+        if let Some(hash) = input.part.hash().filter(|hash| hash.positions(&exprs).is_some()).cloned() {
+            return Lowered { plan: read_partitioned(input.plan), part: Part::Partitioned(hash) };
+        }
+        let input = self.single_if_small(input);
+        if input.part == Part::One {
+            return input;
+        }
+        let partitions = self.partitions_for(input.plan.estimate.bytes);
+        self.hash(input, exprs, partitions)
+    }
+
+    /// Exchange by the hash of `keys`.
+    fn hash(&mut self, input: Lowered, keys: Vec<Expr>, partitions: u32) -> Lowered {
+        let distribution = Distribution::Hash { keys, partitions };
+        let part = HashPart::of(&distribution).map_or(Part::One, Part::Partitioned);
+        Lowered { plan: self.exchange(input, distribution, ExchangeOrigin::Planner), part }
+    }
+
+    /// Number of partitions for so many bytes: the set number, else enough that none is expected to be
+    /// larger than the advisory size.
+    fn partitions_for(&self, bytes: f64) -> u32 {
+        let config = self.cx.config;
+        let least = config.hash_partitions();
+        if config.shuffle_partitions.is_some() {
+            return least;
+        }
+        let wanted = (bytes / config.advisory_partition_bytes.max(1) as f64).ceil().clamp(1.0, 1024.0);
+        least.max((wanted as u32).next_power_of_two())
+    }
+
+    fn scan(&mut self, plan: &LogicalPlan, scan: &Scan) -> Result<Lowered> {
+        let mut filter_columns: Vec<ColumnRef> = Vec::new();
+        for column in scan.filters.iter().flat_map(Expr::columns) {
+            if !filter_columns.contains(&column) {
+                filter_columns.push(column);
+            }
+        }
+        let request = ScanRequest {
+            columns: positions(&scan.columns, &scan.source)?,
+            filters: scan.filters.clone(),
+            filter_columns: positions(&filter_columns, &scan.source)?,
+            runtime_filters: Vec::new(),
+            limit: scan.limit,
+        };
+        let op = PhysicalOp::Scan { table: scan.table.clone(), request };
+        Ok(Lowered { plan: self.node(plan, op, Vec::new()), part: Part::elastic() })
+    }
+
+    /// The form in which a subtree was started.
+    fn pinned(&mut self, plan: &LogicalPlan, pinned: &Pinned) -> Result<Lowered> {
+        let mut physical = (*pinned.physical).clone();
+        physical.estimate = self.estimate(plan);
+        let read = spine_leaf(&physical);
+        let PhysicalOp::ExchangeRead { exchange, .. } = read.op else {
+            return Err(Error::internal("a pinned plan does not read an exchange"));
+        };
+        let started = &self.started.get(&exchange).ok_or_else(|| Error::internal("a pin of an unknown exchange"))?;
+        let hash = HashPart::of(&started.exchange.distribution);
+        let part = match (&physical.op, hash) {
+            (PhysicalOp::ExchangeRead { .. }, Some(hash)) if started.exchange.origin == ExchangeOrigin::User => {
+                physical = read_partitioned(physical);
+                Part::Partitioned(hash)
+            }
+            (PhysicalOp::ExchangeRead { .. }, hash) => Part::Elastic { hash },
+            (PhysicalOp::HashAggregate(aggregate), Some(hash)) if aggregate.mode == AggregateMode::Final => {
+                Part::Partitioned(hash)
+            }
+            _ => Part::One,
+        };
+        Ok(Lowered { plan: physical, part })
+    }
+
+    /// Inputs whose tasks take any rows share a stage, as do those with one task each and those with
+    /// equally many partitions. Otherwise, partitioned inputs end a stage of their own.
+    fn union(&mut self, plan: &LogicalPlan, inputs: Vec<Lowered>) -> Lowered {
+        let is_elastic = |input: &Lowered| {
+            matches!(input.part, Part::Elastic { .. })
+                || matches!(spine_leaf(&input.plan).op, PhysicalOp::Values { .. }) && input.part == Part::One
+        };
+        let counts: Vec<Option<u32>> = inputs
+            .iter()
+            .map(|input| match &input.part {
+                Part::Partitioned(hash) => Some(hash.partitions),
+                _ => None,
+            })
+            .collect();
+        let (part, inputs) = if inputs.iter().all(|input| input.part == Part::One) {
+            (Part::One, inputs)
+        } else if let Some(Some(count)) = counts.first()
+            && counts.iter().all(|other| *other == Some(*count))
+        {
+            (Part::Partitioned(HashPart::unknown(*count)), inputs)
+        } else {
+            let apart = |input: Lowered| {
+                if is_elastic(&input) {
+                    return input;
+                }
+                let plan = self.exchange(input, Distribution::Single, ExchangeOrigin::Planner);
+                Lowered { plan, part: Part::elastic() }
+            };
+            (Part::elastic(), inputs.into_iter().map(apart).collect())
+        };
+        let inputs = inputs.into_iter().map(|input| input.plan).collect();
+        Lowered { plan: self.node(plan, PhysicalOp::Union, inputs), part }
+    }
+
+    /// A full sort needs all rows in one task; the first rows are chosen by each task before.
+    fn sort(&mut self, plan: &LogicalPlan, keys: &[SortKey], fetch: Option<u64>, input: Lowered) -> Lowered {
+        let Some(limit) = fetch else {
+            let input = self.single(input);
+            let op = PhysicalOp::Sort { keys: keys.to_vec() };
+            return Lowered { plan: self.node(plan, op, vec![input.plan]), part: Part::One };
+        };
+        let top = || PhysicalOp::TopK { keys: keys.to_vec(), limit };
+        let mut input = self.single_if_small(input);
+        if input.part != Part::One {
+            let first = Lowered { plan: self.node(plan, top(), vec![input.plan]), part: input.part };
+            input = self.single(first);
+        }
+        Lowered { plan: self.node(plan, top(), vec![input.plan]), part: Part::One }
+    }
+
+    fn limit(&mut self, plan: &LogicalPlan, skip: u64, fetch: Option<u64>, input: Lowered) -> Lowered {
+        let mut input = self.single_if_small(input);
+        if input.part != Part::One {
+            if let Some(fetch) = fetch {
+                let op = PhysicalOp::Limit { skip: 0, fetch: Some(skip.saturating_add(fetch)) };
+                input = Lowered { plan: self.node(plan, op, vec![input.plan]), part: input.part };
+            }
+            input = self.single(input);
+        }
+        let op = PhysicalOp::Limit { skip, fetch };
+        Lowered { plan: self.node(plan, op, vec![input.plan]), part: Part::One }
+    }
+
+    /// What the user asked for. Only a number that was given must be kept.
+    fn repartition(
+        &mut self,
+        plan: &LogicalPlan,
+        kind: &RepartitionKind,
+        given: Option<u32>,
+        input: Lowered,
+    ) -> Lowered {
+        let partitions = given.unwrap_or_else(|| self.partitions_for(input.plan.estimate.bytes)).max(1);
+        let distribution = match kind {
+            RepartitionKind::Hash(keys) if !keys.is_empty() => Distribution::Hash { keys: keys.clone(), partitions },
+            _ => Distribution::RoundRobin { partitions },
+        };
+        let origin = if given.is_some() { ExchangeOrigin::User } else { ExchangeOrigin::Planner };
+        let part = HashPart::of(&distribution).map_or(Part::One, Part::Partitioned);
+        let mut exchange = self.exchange(input, distribution, origin);
+        exchange.origin = plan.id;
+        Lowered { plan: exchange, part }
+    }
+
+    /// The columns of the result in their order; rules may return them in another one.
+    fn project_result(&mut self, input: Lowered, result: &[ColumnRef]) -> Result<Lowered> {
+        if input.plan.output.iter().map(|c| c.id).eq(result.iter().map(|c| c.id)) {
+            return Ok(input);
+        }
+        let exprs = result
+            .iter()
+            .map(|column| input.plan.output.iter().find(|c| c.id == column.id).cloned().map(Expr::Column))
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| Error::internal("a column of the result was lost in planning"))?;
+        let plan = PhysicalPlan {
+            id: self.cx.ids.node(),
+            origin: self.cx.ids.node(),
+            op: PhysicalOp::Project { exprs },
+            output: result.to_vec(),
+            estimate: input.plan.estimate,
+            inputs: vec![input.plan],
+        };
+        Ok(Lowered { plan, part: input.part })
+    }
+}
+
+/// Each column with its position among `source`.
+fn positions(columns: &[ColumnRef], source: &[ColumnRef]) -> Result<Vec<(ColumnRef, usize)>> {
+    let position = |column: &ColumnRef| {
+        let index = source.iter().position(|c| c.id == column.id);
+        index.map(|i| (column.clone(), i)).ok_or_else(|| Error::internal(format!("a scan has no column {column}")))
+    };
+    columns.iter().map(position).collect()
+}
+
+/// The plan that a started exchange leaves behind: `read` in the place of the exchange, under the nodes
+/// above it that were made from the same logical node. With it, the id of that node.
+pub(crate) fn pin_of(root: &PhysicalPlan, exchange: ExchangeId, read: &PhysicalPlan) -> Option<(NodeId, PhysicalPlan)> {
+    if let PhysicalOp::Exchange(e) = &root.op
+        && e.id == exchange
+    {
+        return Some((root.origin, read.clone()));
+    }
+    for (i, input) in root.inputs.iter().enumerate() {
+        let Some((origin, below)) = pin_of(input, exchange, read) else { continue };
+        let same_node = root.origin == origin && !matches!(root.op, PhysicalOp::Exchange(_));
+        if !same_node || spine_input(&root.op) != Some(i) {
+            return Some((origin, below));
+        }
+        return Some((origin, PhysicalPlan { inputs: vec![read_partitioned(below)], ..root.clone() }));
+    }
+    None
+}
+
+/// A read of an exchange that has been started.
+pub(crate) fn read_of(exchange: &PhysicalPlan, id: ExchangeId, cx: &OptimizerContext<'_>) -> PhysicalPlan {
+    PhysicalPlan {
+        id: cx.ids.node(),
+        op: PhysicalOp::ExchangeRead { exchange: id, read: ReadMode::Elastic },
+        inputs: Vec::new(),
+        ..exchange.clone()
+    }
+}

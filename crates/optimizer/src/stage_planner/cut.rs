@@ -1,0 +1,200 @@
+//! Cuts exchanges whose inputs are all there into stages.
+//!
+//! Build sides come first. The probe side of a partitioned join waits for its build side, because the
+//! exact size of that may make the join a shared one, for which the probe side need not be moved at
+//! all. It does not wait if nothing else could run.
+
+use std::collections::BTreeMap;
+
+use firesteel_common::{ExchangeId, Result, StageId};
+use firesteel_plan::{BuildMode, Exchange, Note, PhysicalOp, PhysicalPlan, ReadMode, Stage, TaskLayout};
+
+use super::{Facts, StagePlanner, Step};
+use crate::lower::{LoweredPlan, Spread, StartedExchange, pin_of, read_of};
+use crate::rule::OptimizerContext;
+use crate::stage_rules::{Input, Layout, StageInputs, one_task, partitioned_reads, tasks_by_partition};
+
+/// Rows that are worth a task.
+const ROWS_PER_TASK: f64 = 32_768.0;
+
+/// An exchange that could be started.
+struct Ready<'a> {
+    node: &'a PhysicalPlan,
+    exchange: &'a Exchange,
+    /// If it should wait, for what.
+    held: Option<String>,
+}
+
+impl StagePlanner {
+    pub(super) fn start_ready(
+        &mut self,
+        plan: &LoweredPlan,
+        facts: &dyn Facts,
+        cx: &OptimizerContext<'_>,
+        step: &mut Step,
+    ) -> Result<()> {
+        let mut ready = Vec::new();
+        self.find_ready(&plan.root, None, cx.config.adaptive, &mut ready);
+        let running = self.is_running();
+        let all_held = ready.iter().all(|r| r.held.is_some());
+        for Ready { node, exchange, held } in ready {
+            if let Some(reason) = held
+                && (running || !all_held)
+            {
+                if self.held.insert(node.origin) {
+                    step.notes.push(Note {
+                        version: self.version,
+                        rule: "HoldBackProbeSide",
+                        subject: format!("exchange over {}", columns_text(node)),
+                        because: reason,
+                    });
+                }
+                continue;
+            }
+            let stage = self.stage(node, exchange, plan, facts, cx, step)?;
+            let id = stage.output.id;
+            let started = StartedExchange { exchange: stage.output.clone(), stats: None };
+            self.started.insert(id, started);
+            if stage.output.distribution == firesteel_plan::Distribution::Any {
+                self.done = true;
+            } else if let Some((origin, pinned)) = pin_of(&plan.root, exchange.id, &read_of(node, id, cx)) {
+                self.pin(origin, pinned, cx)?;
+            }
+            self.forget_joins(&stage.plan);
+            self.stages.push(stage.clone());
+            step.start.push(stage);
+        }
+        Ok(())
+    }
+
+    /// Collects exchanges without an unfinished one below, build sides first. Returns whether all rows
+    /// that `plan` needs are there, but for tables.
+    fn find_ready<'a>(
+        &self,
+        plan: &'a PhysicalPlan,
+        held: Option<&str>,
+        adaptive: bool,
+        out: &mut Vec<Ready<'a>>,
+    ) -> bool {
+        match &plan.op {
+            PhysicalOp::Exchange(exchange) => {
+                let mut below = true;
+                for input in &plan.inputs {
+                    below &= self.find_ready(input, None, adaptive, out);
+                }
+                if below {
+                    out.push(Ready { node: plan, exchange, held: held.map(str::to_owned) });
+                }
+                false
+            }
+            PhysicalOp::ExchangeRead { exchange, .. } => self.is_finished(*exchange),
+            PhysicalOp::HashJoin(join) => {
+                let (build, probe) = (plan.inputs.get(join.build.index()), plan.inputs.get(join.build.other().index()));
+                let built = build.is_none_or(|build| self.find_ready(build, None, adaptive, out));
+                let wait = !built && adaptive && join.mode == BuildMode::Partitioned;
+                let reason = "held back until the build side of its join has finished: its exact size may \
+                              make this exchange unnecessary";
+                let probed = probe.is_none_or(|probe| self.find_ready(probe, wait.then_some(reason), adaptive, out));
+                built && probed
+            }
+            PhysicalOp::NestedLoopJoin { build, .. } => {
+                let order = [build.index(), build.other().index()];
+                let inputs = order.into_iter().filter_map(|i| plan.inputs.get(i));
+                inputs.fold(true, |all, input| self.find_ready(input, None, adaptive, out) && all)
+            }
+            _ => plan.inputs.iter().fold(true, |all, input| self.find_ready(input, None, adaptive, out) && all),
+        }
+    }
+
+    fn stage(
+        &mut self,
+        node: &PhysicalPlan,
+        exchange: &Exchange,
+        plan: &LoweredPlan,
+        facts: &dyn Facts,
+        cx: &OptimizerContext<'_>,
+        step: &mut Step,
+    ) -> Result<Stage> {
+        let number = self.stages.len() as u32;
+        let output = Exchange { id: ExchangeId(number), ..exchange.clone() };
+        let body = node.inputs.first().cloned().unwrap_or_else(|| node.clone());
+        let spread = plan.spreads.get(&exchange.id).copied().unwrap_or(Spread::Elastic);
+        let reads = partitioned_reads(&body);
+        let tasks = if reads.is_empty() {
+            let tasks = if spread == Spread::One { 1 } else { self.elastic_tasks(&body, facts, cx) };
+            TaskLayout::Elastic { tasks }
+        } else if spread == Spread::One {
+            TaskLayout::PerInput(vec![one_task(&reads)])
+        } else {
+            let layout = self.layout(&body, &reads, facts, cx)?;
+            for (rule, because) in &layout.decisions {
+                let subject = format!("stage {number}");
+                step.notes.push(Note { version: self.version, rule, subject, because: because.clone() });
+            }
+            self.label_reads(&body, &layout);
+            TaskLayout::PerInput(layout.tasks)
+        };
+        Ok(Stage { id: StageId(number), plan: body, output, tasks })
+    }
+
+    fn layout(
+        &self,
+        plan: &PhysicalPlan,
+        reads: &std::collections::BTreeSet<ExchangeId>,
+        facts: &dyn Facts,
+        cx: &OptimizerContext<'_>,
+    ) -> Result<Layout> {
+        let mut inputs = BTreeMap::new();
+        for id in reads {
+            if let Some(started) = self.started.get(id) {
+                let stats = started.stats.as_ref().filter(|_| cx.config.adaptive);
+                inputs.insert(*id, Input { exchange: &started.exchange, stats });
+            }
+        }
+        let partitions = inputs.values().map(|i| i.exchange.distribution.partitions()).max().unwrap_or(1);
+        tasks_by_partition(&StageInputs { plan, inputs, partitions, config: cx.config, workers: facts.workers() })
+    }
+
+    /// Remembers for display how the rules changed the reads.
+    fn label_reads(&mut self, plan: &PhysicalPlan, layout: &Layout) {
+        let label = match (layout.coalesced, layout.skewed) {
+            (true, true) => "coalesced and skewed",
+            (true, false) => "coalesced",
+            (false, true) => "skewed",
+            (false, false) => return,
+        };
+        let mut nodes = Vec::new();
+        plan.visit(&mut |node| {
+            if matches!(node.op, PhysicalOp::ExchangeRead { read: ReadMode::Partitioned, .. }) {
+                nodes.push(node.id);
+            }
+        });
+        self.reads.extend(nodes.into_iter().map(|id| (id, label)));
+    }
+
+    /// One task per worker, fewer if there is little to do.
+    fn elastic_tasks(&self, plan: &PhysicalPlan, facts: &dyn Facts, cx: &OptimizerContext<'_>) -> u32 {
+        let mut rows = Some(0.0);
+        plan.visit(&mut |node| {
+            let of_node = match &node.op {
+                PhysicalOp::Scan { table, .. } => {
+                    cx.tables.statistics(table).and_then(|stats| stats.rows).map(|rows| rows as f64)
+                }
+                PhysicalOp::ExchangeRead { exchange, read: ReadMode::Elastic } => {
+                    let stats = self.started.get(exchange).and_then(|started| started.stats.as_ref());
+                    stats.map(|stats| stats.total_rows() as f64)
+                }
+                _ => Some(0.0),
+            };
+            rows = rows.zip(of_node).map(|(all, more)| all + more);
+        });
+        let workers = facts.workers().max(1) as u32;
+        rows.map_or(workers, |rows| ((rows / ROWS_PER_TASK).ceil() as u32).clamp(1, workers))
+    }
+}
+
+fn columns_text(plan: &PhysicalPlan) -> String {
+    let names: Vec<String> = plan.output.iter().take(4).map(ToString::to_string).collect();
+    let more = if plan.output.len() > 4 { ", …" } else { "" };
+    format!("[{}{more}]", names.join(", "))
+}

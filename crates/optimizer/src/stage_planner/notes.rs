@@ -1,0 +1,202 @@
+//! What changed between two plans, with the evidence.
+
+use std::collections::BTreeMap;
+
+use firesteel_common::{ExchangeId, NodeId};
+use firesteel_expr::Expr;
+use firesteel_plan::{BuildMode, Estimate, Note, PhysicalOp, PhysicalPlan};
+
+use super::StagePlanner;
+use crate::rule::OptimizerContext;
+
+/// A join of a plan, comparable with the same join of another one.
+#[derive(Clone, Debug)]
+pub(super) struct JoinView {
+    node: NodeId,
+    /// What is compared, in an order that does not depend on which side is left.
+    keys: String,
+    /// The join above, by its keys.
+    parent: Option<String>,
+    mode: BuildMode,
+    /// Which of `sides` is kept.
+    build: usize,
+    sides: [JoinSide; 2],
+}
+
+/// An input of a join.
+#[derive(Clone, Debug)]
+struct JoinSide {
+    /// Its keys, which identify it when sides are swapped.
+    keys: String,
+    estimate: Estimate,
+    reads: Vec<ExchangeId>,
+}
+
+/// The hash joins of a plan, parents first.
+pub(super) fn joins(plan: &PhysicalPlan) -> Vec<JoinView> {
+    let mut out = Vec::new();
+    collect(plan, None, &mut out);
+    out
+}
+
+fn collect(plan: &PhysicalPlan, parent: Option<&str>, out: &mut Vec<JoinView>) {
+    let mut own = None;
+    if let (PhysicalOp::HashJoin(join), [left, right]) = (&plan.op, plan.inputs.as_slice()) {
+        let text = |exprs: Vec<&Expr>| exprs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let side = |plan: &PhysicalPlan, exprs| JoinSide {
+            keys: text(exprs),
+            estimate: plan.estimate,
+            reads: plan.reads().into_iter().map(|(id, _)| id).collect(),
+        };
+        let left = side(left, join.on.iter().map(|key| &key.left).collect());
+        let right = side(right, join.on.iter().map(|key| &key.right).collect());
+        let (first, second) = if left.keys <= right.keys { (&left, &right) } else { (&right, &left) };
+        let keys = format!("{} = {}", first.keys, second.keys);
+        own = Some(keys.clone());
+        out.push(JoinView {
+            node: plan.id,
+            keys,
+            parent: parent.map(str::to_owned),
+            mode: join.mode,
+            build: join.build.index(),
+            sides: [left, right],
+        });
+    }
+    let parent = own.as_deref().or(parent);
+    plan.inputs.iter().for_each(|input| collect(input, parent, out));
+}
+
+impl JoinView {
+    fn build_side(&self) -> &JoinSide {
+        &self.sides[self.build]
+    }
+
+    fn side(&self, keys: &str) -> Option<&JoinSide> {
+        self.sides.iter().find(|side| side.keys == keys)
+    }
+}
+
+impl StagePlanner {
+    /// Joins of a started stage are settled.
+    pub(super) fn forget_joins(&mut self, stage: &PhysicalPlan) {
+        let mut started = Vec::new();
+        stage.visit(&mut |node| started.push(node.id));
+        self.joins.retain(|join| !started.contains(&join.node));
+    }
+
+    /// Compares the joins of the new plan with those of the one before.
+    pub(super) fn compare(&self, new: &[JoinView], ended: &[ExchangeId], cx: &OptimizerContext<'_>) -> Vec<Note> {
+        let mut notes = Vec::new();
+        let subject = stages_text(ended);
+        let note =
+            |rule, subject: &str, because| Note { version: self.version, rule, subject: subject.to_owned(), because };
+        let by_keys: BTreeMap<&str, &JoinView> = new.iter().map(|join| (join.keys.as_str(), join)).collect();
+        for old in &self.joins {
+            let Some(join) = by_keys.get(old.keys.as_str()) else { continue };
+            let evidence: Vec<ExchangeId> =
+                ended.iter().copied().filter(|id| join.sides.iter().any(|side| side.reads.contains(id))).collect();
+            let subject = if evidence.is_empty() { subject.clone() } else { stages_text(&evidence) };
+            for because in changes(old, join, cx) {
+                notes.push(note("DynamicJoinSelection", &subject, because));
+            }
+        }
+        let gone: Vec<&JoinView> = self.joins.iter().filter(|j| !by_keys.contains_key(j.keys.as_str())).collect();
+        let moved = self.joins.iter().any(|old| by_keys.get(old.keys.as_str()).is_some_and(|j| j.parent != old.parent));
+        if new.len() < self.joins.len() {
+            let empty: Vec<ExchangeId> = ended.iter().copied().filter(|id| self.is_empty(*id)).collect();
+            for join in &gone {
+                let (subject, why) = if empty.is_empty() {
+                    (subject.clone(), "the rest of the plan does not need it")
+                } else {
+                    (stages_text(&empty), "a side returned no rows")
+                };
+                let because = format!("the join on {} was removed: {why}{}", join.keys, self.surprise(join));
+                notes.push(note("AQEPropagateEmptyRelation", &subject, because));
+            }
+        } else if !gone.is_empty() || moved {
+            let order = |joins: &[JoinView]| joins.iter().rev().map(|j| j.keys.clone()).collect::<Vec<_>>().join("; ");
+            let because = format!("joins are now done in the order [{}], before [{}]", order(new), order(&self.joins));
+            notes.push(note("ReorderJoins", &subject, because));
+        }
+        notes
+    }
+
+    fn is_empty(&self, exchange: ExchangeId) -> bool {
+        self.started.get(&exchange).and_then(|s| s.stats.as_ref()).is_some_and(|stats| stats.total_rows() == 0)
+    }
+
+    /// What was expected of the sides of a join that is gone.
+    fn surprise(&self, join: &JoinView) -> String {
+        let sides: Vec<String> =
+            join.sides.iter().map(|side| format!("{} was estimated at {}", side.keys, show(&side.estimate))).collect();
+        format!(" ({})", sides.join(", "))
+    }
+}
+
+/// Sentences on what is different in `new`.
+fn changes(old: &JoinView, new: &JoinView, cx: &OptimizerContext<'_>) -> Vec<String> {
+    let mut out = Vec::new();
+    let evidence = |side: &JoinSide| {
+        let before = old.side(&side.keys).map(|side| show(&side.estimate)).unwrap_or_default();
+        let now = show(&side.estimate);
+        match (before == now, side.estimate.exact) {
+            (true, _) => format!("{} has about {now}", side.keys),
+            (false, true) => format!("{} was estimated at {before}, it has {now}", side.keys),
+            (false, false) => format!("{} was estimated at {before}, now at {now}", side.keys),
+        }
+    };
+    let build = new.build_side();
+    if old.mode != new.mode {
+        let limit = show_bytes(cx.config.broadcast_limit(build.estimate.exact) as f64);
+        let text = match new.mode {
+            BuildMode::Shared => "BroadcastHashJoin instead of ShuffledHashJoin",
+            BuildMode::Partitioned => "ShuffledHashJoin instead of BroadcastHashJoin",
+        };
+        out.push(format!("{text} on {}: {} (limit {limit})", new.keys, evidence(build)));
+    }
+    if old.build_side().keys != build.keys {
+        let other = &new.sides[1 - new.build];
+        out.push(format!(
+            "build side of the join on {} is now {}: {}; {}",
+            new.keys,
+            build.keys,
+            evidence(build),
+            evidence(other)
+        ));
+    }
+    out
+}
+
+fn stages_text(exchanges: &[ExchangeId]) -> String {
+    let names: Vec<String> = exchanges.iter().map(|id| format!("stage {id}")).collect();
+    names.join(", ")
+}
+
+fn show(estimate: &Estimate) -> String {
+    format!("{} rows ({})", show_count(estimate.rows), show_bytes(estimate.bytes))
+}
+
+/// A count with separators: `1,234,567`.
+fn show_count(count: f64) -> String {
+    let digits = format!("{:.0}", count.max(0.0));
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Bytes with a unit: `1.5 MiB`.
+pub(crate) fn show_bytes(bytes: f64) -> String {
+    let mut value = bytes.max(0.0);
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1024.0 {
+            return if unit == "B" { format!("{value:.0} B") } else { format!("{value:.1} {unit}") };
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} TiB")
+}

@@ -1,0 +1,115 @@
+//! Pinned leaves: where they are put, and what is known of them.
+
+use std::sync::Arc;
+
+use firesteel_common::{Error, ExchangeId, NodeId, Result};
+use firesteel_plan::{AggregateMode, LogicalOp, LogicalPlan, PhysicalOp, PhysicalPlan, Pinned, Statistics};
+
+use super::StagePlanner;
+use crate::rule::OptimizerContext;
+use crate::statistics::estimate;
+
+/// Rows that a pinned plan returns, and whether they are certain.
+#[derive(Clone, Copy)]
+struct Measured {
+    rows: f64,
+    exact: bool,
+}
+
+impl StagePlanner {
+    /// Replaces the logical node `id` by what has been started of it.
+    pub(super) fn pin(&mut self, id: NodeId, physical: PhysicalPlan, cx: &OptimizerContext<'_>) -> Result<()> {
+        let mut physical = Some(physical);
+        let plan = std::mem::replace(&mut self.logical, LogicalPlan::empty(id, Vec::new()));
+        self.logical = replace(plan, id, &mut |node| {
+            let physical = physical.take()?;
+            let stats = estimate(node, cx);
+            Some(Pinned { physical: Arc::new(physical), columns: node.columns(), stats, finished: false })
+        });
+        match physical {
+            None => Ok(()),
+            Some(_) => Err(Error::internal(format!("the started node {id} is not in the logical plan"))),
+        }
+    }
+
+    /// Marks pins whose exchanges have finished, and gives them what was counted.
+    pub(super) fn update_pins(&mut self, cx: &OptimizerContext<'_>) {
+        let plan = std::mem::replace(&mut self.logical, LogicalPlan::empty(NodeId(0), Vec::new()));
+        self.logical = self.updated(plan, cx);
+    }
+
+    fn updated(&self, mut plan: LogicalPlan, cx: &OptimizerContext<'_>) -> LogicalPlan {
+        plan.inputs = plan.inputs.into_iter().map(|input| self.updated(input, cx)).collect();
+        if let LogicalOp::Pinned(pinned) = &mut plan.op
+            && !pinned.finished
+            && pinned.physical.reads().iter().all(|(id, _)| self.ended.contains(id))
+        {
+            pinned.finished = true;
+            if cx.config.adaptive
+                && let Some(measured) = self.measure(&pinned.physical, pinned.stats.rows)
+            {
+                set_rows(&mut pinned.stats, measured);
+            }
+        }
+        plan
+    }
+
+    /// What the counted rows of the exchange tell of the plan over it.
+    fn measure(&self, plan: &PhysicalPlan, estimated: f64) -> Option<Measured> {
+        let below = |i: usize| self.measure(plan.inputs.get(i)?, estimated);
+        match &plan.op {
+            PhysicalOp::ExchangeRead { exchange, .. } => {
+                let stats = self.started.get(exchange)?.stats.as_ref()?;
+                Some(Measured { rows: stats.total_rows() as f64, exact: true })
+            }
+            PhysicalOp::HashAggregate(aggregate) if aggregate.mode == AggregateMode::Final => {
+                if aggregate.keys.is_empty() {
+                    return Some(Measured { rows: 1.0, exact: true });
+                }
+                // Groups may be in several partial results: their number is a bound.
+                let partial = below(0)?;
+                let groups = plan.inputs.first().and_then(|read| self.distinct_keys(read)).unwrap_or(estimated);
+                let rows = groups.clamp(partial.rows.min(1.0), partial.rows);
+                Some(Measured { rows, exact: partial.rows <= 1.0 })
+            }
+            PhysicalOp::TopK { limit, .. } => {
+                let input = below(0)?;
+                Some(Measured { rows: input.rows.min(*limit as f64), ..input })
+            }
+            PhysicalOp::Limit { skip, fetch } => {
+                let input = below(0)?;
+                let left = (input.rows - *skip as f64).max(0.0);
+                Some(Measured { rows: fetch.map_or(left, |fetch| left.min(fetch as f64)), ..input })
+            }
+            _ => None,
+        }
+    }
+
+    fn distinct_keys(&self, read: &PhysicalPlan) -> Option<f64> {
+        let PhysicalOp::ExchangeRead { exchange, .. } = read.op else { return None };
+        self.started.get(&exchange)?.stats.as_ref()?.distinct_keys.map(|keys| keys as f64)
+    }
+
+    /// Whether the exchange has finished.
+    pub(super) fn is_finished(&self, exchange: ExchangeId) -> bool {
+        self.ended.contains(&exchange)
+    }
+}
+
+fn set_rows(stats: &mut Statistics, measured: Measured) {
+    stats.rows = measured.rows;
+    stats.exact = measured.exact;
+    for column in stats.columns.values_mut() {
+        column.distinct = column.distinct.map(|distinct| distinct.min(measured.rows));
+    }
+}
+
+fn replace(mut plan: LogicalPlan, id: NodeId, pin: &mut dyn FnMut(&LogicalPlan) -> Option<Pinned>) -> LogicalPlan {
+    if plan.id == id
+        && let Some(pinned) = pin(&plan)
+    {
+        return LogicalPlan::leaf(id, LogicalOp::Pinned(pinned));
+    }
+    plan.inputs = plan.inputs.into_iter().map(|input| replace(input, id, pin)).collect();
+    plan
+}

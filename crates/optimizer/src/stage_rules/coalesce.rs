@@ -1,0 +1,120 @@
+//! Merges neighbouring small partitions (Spark: `CoalesceShufflePartitions`).
+//!
+//! Target: `max(min(ceil(total / least), advisory), smallest)`, where `least` is the number of workers
+//! if parallelism comes first, else 1. Partitions are taken in order; a task is closed when the next
+//! partition would exceed the target. A task below the smallest size joins its lesser neighbour.
+//! Partitions that were split stay as they are.
+
+use firesteel_plan::{ExchangeOrigin, TaskInput};
+
+use super::{Layout, PerPartition, StageInputs};
+
+const RULE: &str = "CoalesceShufflePartitions";
+
+/// The merged tasks; `None` if there would not be fewer.
+pub(super) fn merge(stage: &StageInputs<'_>, partitions: &PerPartition, layout: &mut Layout) -> Option<Vec<TaskInput>> {
+    let config = stage.config;
+    let given = stage.inputs.values().any(|input| input.exchange.origin == ExchangeOrigin::User);
+    if !config.coalesce_partitions || config.is_excluded(RULE) || given {
+        return None;
+    }
+    let sizes: Vec<u64> = (0..stage.partitions).map(|i| stage.bytes(i)).collect();
+    let total: u64 = sizes.iter().sum();
+    let least = if config.parallelism_first { stage.workers.max(1) as u64 } else { 1 };
+    let smallest = config.min_partition_bytes;
+    let advisory = if stage.explodes() { smallest } else { config.advisory_partition_bytes };
+    let target = total.div_ceil(least).min(advisory).max(smallest);
+
+    let mut tasks: Vec<TaskInput> = Vec::new();
+    let mut start = 0;
+    while start < partitions.len() {
+        if partitions[start].len() > 1 {
+            tasks.extend(partitions[start].iter().cloned());
+            start += 1;
+            continue;
+        }
+        let end = partitions[start..].iter().position(|p| p.len() > 1).map_or(partitions.len(), |n| start + n);
+        let ranges = ranges(&sizes[start..end], target, smallest);
+        tasks.extend(ranges.into_iter().map(|(from, to)| stage.whole((start + from) as u32..(start + to) as u32)));
+        start = end;
+    }
+    if tasks.is_empty() {
+        tasks.push(stage.whole(0..stage.partitions));
+    }
+    let before: usize = partitions.iter().map(Vec::len).sum();
+    if tasks.len() >= before {
+        return None;
+    }
+    layout.coalesced = true;
+    let text = format!(
+        "{before} partitions with {} in all are read by {} tasks (target {})",
+        crate::stage_planner::show_bytes(total as f64),
+        tasks.len(),
+        crate::stage_planner::show_bytes(target as f64)
+    );
+    layout.decisions.push((RULE, text));
+    Some(tasks)
+}
+
+/// Ranges of neighbours; ranges without any bytes are left out.
+fn ranges(sizes: &[u64], target: u64, smallest: u64) -> Vec<(usize, usize)> {
+    let mut out: Vec<(usize, usize)> = Vec::new();
+    let (mut split, mut last, mut current) = (0, 0u64, 0u64);
+    for (i, size) in sizes.iter().copied().enumerate() {
+        if i == split || current + size <= target {
+            current += size;
+        } else if current >= smallest || current == 0 {
+            emit(&mut out, split, i, current);
+            (split, last, current) = (i, current, size);
+        } else if last > 0 && last < size {
+            extend(&mut out, i);
+            last += current;
+            (split, current) = (i, size);
+        } else {
+            current += size;
+        }
+    }
+    if current < smallest && last > 0 && current > 0 {
+        extend(&mut out, sizes.len());
+    } else {
+        emit(&mut out, split, sizes.len(), current);
+    }
+    out
+}
+
+fn emit(out: &mut Vec<(usize, usize)>, from: usize, to: usize, bytes: u64) {
+    if bytes > 0 {
+        out.push((from, to));
+    }
+}
+
+fn extend(out: &mut [(usize, usize)], to: usize) {
+    if let Some(range) = out.last_mut() {
+        range.1 = to;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ranges;
+
+    #[test]
+    fn small_neighbours_are_merged_up_to_the_target() {
+        assert_eq!(ranges(&[10, 10, 10, 10], 20, 1), [(0, 2), (2, 4)]);
+        assert_eq!(ranges(&[100, 10, 10, 100], 100, 1), [(0, 1), (1, 3), (3, 4)]);
+        assert_eq!(ranges(&[10, 10], 1000, 100), [(0, 2)]);
+    }
+
+    #[test]
+    fn what_is_too_small_joins_the_lesser_neighbour() {
+        // 5 is below the smallest size: it goes to the range before, which is less than what follows.
+        assert_eq!(ranges(&[60, 5, 100], 62, 10), [(0, 2), (2, 3)]);
+        assert_eq!(ranges(&[100, 5], 100, 10), [(0, 2)]);
+    }
+
+    #[test]
+    fn empty_partitions_vanish() {
+        assert_eq!(ranges(&[0, 0, 0], 10, 1), []);
+        assert_eq!(ranges(&[0, 20, 0, 20], 20, 1), [(0, 3), (3, 4)]);
+    }
+}

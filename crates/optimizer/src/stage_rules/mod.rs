@@ -1,0 +1,104 @@
+//! How the tasks of a stage read its inputs, decided from exact sizes when the stage is cut.
+//!
+//! Invariant: these rules change which task reads which rows, never what is computed. All exchanges
+//! that a stage reads by partition are cut at the same places, since rows with equal keys must meet.
+
+mod coalesce;
+mod skew;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use firesteel_common::{Config, Error, ExchangeId, ExchangeStats, PartitionSpec, Result};
+use firesteel_plan::{Exchange, PhysicalOp, PhysicalPlan, ReadMode, TaskInput};
+
+/// An exchange that a stage reads by partition.
+#[derive(Clone, Debug)]
+pub(crate) struct Input<'a> {
+    pub exchange: &'a Exchange,
+    /// What was written; `None` if sizes are not to be used.
+    pub stats: Option<&'a ExchangeStats>,
+}
+
+/// What the rules look at.
+pub(crate) struct StageInputs<'a> {
+    pub plan: &'a PhysicalPlan,
+    /// By exchange; all have the same number of partitions.
+    pub inputs: BTreeMap<ExchangeId, Input<'a>>,
+    pub partitions: u32,
+    pub config: &'a Config,
+    pub workers: usize,
+}
+
+/// What is read by whom, and what the rules did.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    pub tasks: Vec<TaskInput>,
+    /// Rule and what it did, for notes.
+    pub decisions: Vec<(&'static str, String)>,
+    /// Whether partitions were merged.
+    pub coalesced: bool,
+    /// Whether partitions were split.
+    pub skewed: bool,
+}
+
+/// The tasks that read one partition: several if it was split.
+pub(crate) type PerPartition = Vec<Vec<TaskInput>>;
+
+/// Exchanges that the plan reads by partition.
+pub(crate) fn partitioned_reads(plan: &PhysicalPlan) -> BTreeSet<ExchangeId> {
+    plan.reads().into_iter().filter(|(_, read)| *read == ReadMode::Partitioned).map(|(id, _)| id).collect()
+}
+
+/// One task that reads all of each input.
+pub(crate) fn one_task(inputs: &BTreeSet<ExchangeId>) -> TaskInput {
+    TaskInput { specs: inputs.iter().map(|id| (*id, PartitionSpec::All)).collect() }
+}
+
+/// One task per partition, merged and split where that pays.
+///
+/// Errors: inputs with different numbers of partitions.
+pub(crate) fn tasks_by_partition(stage: &StageInputs<'_>) -> Result<Layout> {
+    let same = |input: &Input<'_>| input.exchange.distribution.partitions() == stage.partitions;
+    if !stage.inputs.values().all(same) {
+        return Err(Error::internal("a stage reads exchanges with different numbers of partitions"));
+    }
+    let mut layout = Layout::default();
+    let whole = |i: u32| vec![stage.whole(i..i + 1)];
+    let mut partitions: PerPartition = (0..stage.partitions).map(whole).collect();
+    if stage.inputs.values().all(|input| input.stats.is_some()) {
+        skew::split(stage, &mut partitions, &mut layout);
+        if let Some(tasks) = coalesce::merge(stage, &partitions, &mut layout) {
+            layout.tasks = tasks;
+            return Ok(layout);
+        }
+    }
+    layout.tasks = partitions.into_iter().flatten().collect();
+    Ok(layout)
+}
+
+impl StageInputs<'_> {
+    /// A task that reads a range of partitions of every input.
+    fn whole(&self, range: std::ops::Range<u32>) -> TaskInput {
+        TaskInput { specs: self.inputs.keys().map(|id| (*id, PartitionSpec::Whole(range.clone()))).collect() }
+    }
+
+    /// Bytes of a partition over all inputs.
+    fn bytes(&self, partition: u32) -> u64 {
+        let of = |input: &Input<'_>| {
+            // Rows without columns have no bytes, and are read nevertheless.
+            let at = |sizes: &[u64]| sizes.get(partition as usize).copied().unwrap_or(0);
+            input.stats.map_or(0, |stats| at(&stats.bytes).max(at(&stats.rows)))
+        };
+        self.inputs.values().map(of).sum()
+    }
+
+    /// Whether the plan multiplies rows, so that small inputs are much work.
+    fn explodes(&self) -> bool {
+        let mut found = false;
+        self.plan.visit(&mut |node| found |= matches!(node.op, PhysicalOp::NestedLoopJoin { .. }));
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests;
