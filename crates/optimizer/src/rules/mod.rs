@@ -1,10 +1,20 @@
 //! The rules, in order.
 
+mod existence;
+mod prune;
+mod pushdown;
+
 use crate::rule::OptimizerRule;
+use crate::unnest::Unnest;
 
 /// Rules that run before a query starts.
 pub(crate) fn once() -> Vec<Box<dyn OptimizerRule>> {
-    vec![]
+    vec![
+        Box::new(existence::MarksToJoins),
+        Box::new(Unnest),
+        Box::new(pushdown::PushDownFilters),
+        Box::new(prune::PruneColumns),
+    ]
 }
 
 /// Rules that run before a query starts and whenever a stage has ended.
