@@ -5,17 +5,15 @@ use std::sync::Arc;
 
 use firesteel_common::{Error, Result};
 use firesteel_expr::{AggregateCall, ColumnRef, Expr, NamedAggregate};
-use firesteel_plan::{
-    AggregateMode, Distribution, ExchangeOrigin, HashAggregate, LogicalPlan, PhysicalOp, PhysicalPlan,
-};
+use firesteel_plan::{AggregateMode, Distribution, ExchangeOrigin, HashAggregate, PhysicalOp, PhysicalPlan};
 
-use super::Lowering;
 use super::partitioning::{HashPart, Lowered, Part, read_partitioned};
+use super::{Described, Lowering};
 
 impl Lowering<'_> {
     pub(super) fn aggregate(
         &mut self,
-        plan: &LogicalPlan,
+        plan: &Described<'_>,
         keys: &[(ColumnRef, Expr)],
         aggregates: &[NamedAggregate],
         input: Lowered,
@@ -34,7 +32,7 @@ impl Lowering<'_> {
         }
         if let Some(mut hash) = input.part.hash().filter(|hash| hash.positions(&exprs).is_some()).cloned() {
             keys.iter().for_each(|(column, expr)| hash.alias(expr, column));
-            hash.restrict(&plan.columns());
+            hash.restrict(&plan.columns);
             let below = read_partitioned(input.plan);
             let complete = self.node(plan, op(AggregateMode::Complete, exprs), vec![below]);
             return Ok(Lowered { plan: complete, part: Part::Partitioned(hash) });

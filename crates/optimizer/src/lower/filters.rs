@@ -6,10 +6,9 @@
 
 use firesteel_common::FilterId;
 use firesteel_expr::{ColumnRef, Expr};
-use firesteel_plan::{AggregateMode, HashJoin, JoinKind, LogicalPlan, PhysicalOp, PhysicalPlan, Side, Statistics};
+use firesteel_plan::{AggregateMode, HashJoin, JoinKind, PhysicalOp, PhysicalPlan, Side, Statistics};
 
-use super::Lowering;
-use crate::statistics::estimate;
+use super::{Described, Lowering};
 
 /// A filter that is expected to let a greater part of the rows pass is not worth its cost.
 const WORTHWHILE: f64 = 0.7;
@@ -25,7 +24,7 @@ struct Expected {
 
 impl Lowering<'_> {
     /// The join with the filters that it publishes, and the scans below with those that they take.
-    pub(super) fn with_filters(&mut self, logical: &LogicalPlan, mut plan: PhysicalPlan) -> PhysicalPlan {
+    pub(super) fn with_filters(&mut self, logical: &Described<'_>, mut plan: PhysicalPlan) -> PhysicalPlan {
         let PhysicalOp::HashJoin(join) = &mut plan.op else { return plan };
         if !drops_unmatched_probe(join) {
             return plan;
@@ -37,7 +36,7 @@ impl Lowering<'_> {
             return plan;
         };
         let build_rows = plan.inputs.get(join.build.index()).map_or(0.0, |build| build.estimate.rows);
-        let (build_stats, probe_stats) = (estimate(build_logical, self.cx), estimate(probe_logical, self.cx));
+        let (build_stats, probe_stats) = (&build_logical.stats, &probe_logical.stats);
         let distinct = |stats: &Statistics, expr: &Expr| stats.columns.get(&expr.as_column()?.id)?.distinct;
         for (i, key) in join.on.iter().enumerate() {
             let (build_key, probe_key) = match probe {
@@ -46,8 +45,8 @@ impl Lowering<'_> {
             };
             let (Some(column), false) = (probe_key.as_column(), key.null_safe) else { continue };
             let Some(input) = plan.inputs.get_mut(probe.index()) else { continue };
-            let build = distinct(&build_stats, build_key).map_or(build_rows, |d| d.min(build_rows));
-            let expected = Expected { build, probe: distinct(&probe_stats, probe_key) };
+            let build = distinct(build_stats, build_key).map_or(build_rows, |d| d.min(build_rows));
+            let expected = Expected { build, probe: distinct(probe_stats, probe_key) };
             let id = FilterId(self.next_filter);
             if attach(input, column, id, expected) {
                 self.next_filter += 1;

@@ -8,12 +8,12 @@ use firesteel_common::config::ExchangeMode;
 use firesteel_common::{Error, Result};
 use firesteel_expr::Expr;
 use firesteel_plan::{
-    BuildMode, Distribution, Estimate, ExchangeOrigin, HashJoin, JoinKey, JoinKind, LogicalOp, LogicalPlan, PhysicalOp,
+    BuildMode, Distribution, Estimate, ExchangeOrigin, HashJoin, JoinKey, JoinKind, LogicalOp, PhysicalOp,
     PhysicalPlan, ReadMode, Side,
 };
 
-use super::Lowering;
 use super::partitioning::{HashPart, Lowered, Part, read_partitioned};
+use super::{Described, Lowering};
 
 /// Bytes that a side must be smaller by for each reason not to build it.
 mod factor {
@@ -34,8 +34,8 @@ struct Parts<'a> {
 }
 
 impl Lowering<'_> {
-    pub(super) fn join(&mut self, plan: &LogicalPlan, mut inputs: Vec<Lowered>) -> Result<Lowered> {
-        let LogicalOp::Join { kind, on, residual, null_aware } = &plan.op else {
+    pub(super) fn join(&mut self, plan: &Described<'_>, mut inputs: Vec<Lowered>) -> Result<Lowered> {
+        let LogicalOp::Join { kind, on, residual, null_aware } = &plan.plan.op else {
             return Err(Error::internal("not a join"));
         };
         let parts = Parts { kind, on, residual: residual.as_ref(), null_aware: *null_aware };
@@ -43,7 +43,7 @@ impl Lowering<'_> {
         else {
             return Err(Error::internal("a join has the wrong number of inputs"));
         };
-        let written = |side: &LogicalPlan| self.pinned_stats(side).is_some();
+        let written = |side: &Described<'_>| self.pinned_stats(side.plan).is_some();
         let written = [written(left_plan), written(right_plan)];
         let sizes = [left.plan.estimate, right.plan.estimate];
         if on.is_empty() {
@@ -80,12 +80,13 @@ impl Lowering<'_> {
 
     fn may_share(&self, build: &Estimate) -> bool {
         let config = self.cx.config;
-        config.exchange_mode == ExchangeMode::Auto && build.bytes <= config.broadcast_limit(build.exact) as f64
+        let limit = config.broadcast_limit(build.exact);
+        config.exchange_mode == ExchangeMode::Auto && limit > 0 && build.bytes <= limit as f64
     }
 
     fn shared_join(
         &mut self,
-        plan: &LogicalPlan,
+        plan: &Described<'_>,
         join: &Parts<'_>,
         build: Side,
         left: Lowered,
@@ -99,7 +100,7 @@ impl Lowering<'_> {
         Lowered { plan: self.with_filters(plan, self.node(plan, op, inputs)), part }
     }
 
-    fn nested_loop_join(&mut self, plan: &LogicalPlan, join: &Parts<'_>, left: Lowered, right: Lowered) -> Lowered {
+    fn nested_loop_join(&mut self, plan: &Described<'_>, join: &Parts<'_>, left: Lowered, right: Lowered) -> Lowered {
         let build = match join.kind {
             JoinKind::Inner if left.plan.estimate.bytes < right.plan.estimate.bytes => Side::Left,
             JoinKind::Right => Side::Left,
@@ -127,7 +128,7 @@ impl Lowering<'_> {
 
     fn partitioned_join(
         &mut self,
-        plan: &LogicalPlan,
+        plan: &Described<'_>,
         join: &Parts<'_>,
         build: Side,
         left: Lowered,

@@ -15,6 +15,7 @@ mod join;
 mod partitioning;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use firesteel_catalog::ScanRequest;
 use firesteel_common::config::ExchangeMode;
@@ -22,7 +23,7 @@ use firesteel_common::{Error, ExchangeId, ExchangeStats, NodeId, Result};
 use firesteel_expr::{ColumnRef, Expr, SortKey};
 use firesteel_plan::{
     AggregateMode, Distribution, Estimate, Exchange, ExchangeForm, ExchangeOrigin, LogicalOp, LogicalPlan, PhysicalOp,
-    PhysicalPlan, Pinned, ReadMode, RepartitionKind, Scan,
+    PhysicalPlan, Pinned, ReadMode, RepartitionKind, Scan, Statistics,
 };
 
 use crate::rule::OptimizerContext;
@@ -76,8 +77,17 @@ pub fn lower(
     next_filter: u32,
     cx: &OptimizerContext<'_>,
 ) -> Result<LoweredPlan> {
-    let mut lowering = Lowering { cx, started, next_exchange, next_filter, spreads: BTreeMap::new() };
-    let root = lowering.lower(plan)?;
+    let nothing = PhysicalPlan {
+        id: plan.id,
+        origin: plan.id,
+        op: PhysicalOp::Values { rows: Vec::new() },
+        inputs: Vec::new(),
+        output: Vec::new(),
+        estimate: Estimate::default(),
+    };
+    let nothing = Arc::new(nothing);
+    let mut lowering = Lowering { cx, started, next_exchange, next_filter, spreads: BTreeMap::new(), nothing };
+    let (root, _) = lowering.lower(plan)?;
     let root = lowering.project_result(root, result)?;
     let root = lowering.exchange(root, Distribution::Any, ExchangeOrigin::Planner);
     Ok(LoweredPlan { root, spreads: lowering.spreads, next_filter: lowering.next_filter })
@@ -89,18 +99,57 @@ struct Lowering<'a> {
     next_exchange: u32,
     next_filter: u32,
     spreads: BTreeMap<ExchangeId, Spread>,
+    /// Stands in for the physical form of leaves that only describe.
+    nothing: Arc<PhysicalPlan>,
+}
+
+/// A logical node, its columns and statistics.
+struct Described<'p> {
+    plan: &'p LogicalPlan,
+    columns: Vec<ColumnRef>,
+    stats: Statistics,
+    inputs: Vec<Described<'p>>,
 }
 
 impl Lowering<'_> {
-    fn lower(&mut self, plan: &LogicalPlan) -> Result<Lowered> {
-        let mut inputs = plan.inputs.iter().map(|input| self.lower(input)).collect::<Result<Vec<_>>>()?;
-        if let LogicalOp::Union { .. } = plan.op {
+    fn lower<'p>(&mut self, plan: &'p LogicalPlan) -> Result<(Lowered, Described<'p>)> {
+        let mut inputs = Vec::with_capacity(plan.inputs.len());
+        let mut described = Vec::with_capacity(plan.inputs.len());
+        for input in &plan.inputs {
+            let (lowered, description) = self.lower(input)?;
+            inputs.push(lowered);
+            described.push(description);
+        }
+        let description = self.describe(plan, described);
+        Ok((self.lower_node(&description, inputs)?, description))
+    }
+
+    /// Columns and statistics of a node from those of its inputs, so that nothing below is visited again.
+    fn describe<'p>(&self, plan: &'p LogicalPlan, inputs: Vec<Described<'p>>) -> Described<'p> {
+        if inputs.is_empty() {
+            return Described { plan, columns: plan.columns(), stats: estimate(plan, self.cx), inputs };
+        }
+        let leaf = |input: &Described<'_>| {
+            let pinned = Pinned {
+                physical: self.nothing.clone(),
+                columns: input.columns.clone(),
+                stats: input.stats.clone(),
+                finished: false,
+            };
+            LogicalPlan::leaf(input.plan.id, LogicalOp::Pinned(pinned))
+        };
+        let node = LogicalPlan { id: plan.id, op: plan.op.clone(), inputs: inputs.iter().map(leaf).collect() };
+        Described { plan, columns: node.columns(), stats: estimate(&node, self.cx), inputs }
+    }
+
+    fn lower_node(&mut self, plan: &Described<'_>, mut inputs: Vec<Lowered>) -> Result<Lowered> {
+        if let LogicalOp::Union { .. } = plan.plan.op {
             return Ok(self.union(plan, inputs));
         }
-        if let LogicalOp::Join { .. } = plan.op {
+        if let LogicalOp::Join { .. } = plan.plan.op {
             return self.join(plan, inputs);
         }
-        match (&plan.op, inputs.pop()) {
+        match (&plan.plan.op, inputs.pop()) {
             (LogicalOp::Scan(scan), None) => self.scan(plan, scan),
             (LogicalOp::Values { rows, .. }, None) => {
                 let op = PhysicalOp::Values { rows: rows.clone() };
@@ -114,7 +163,7 @@ impl Lowering<'_> {
             (LogicalOp::Project { exprs }, Some(input)) => {
                 let part = input.part.map_keys(|hash| {
                     exprs.iter().for_each(|(column, expr)| hash.alias(expr, column));
-                    hash.restrict(&plan.columns());
+                    hash.restrict(&plan.columns);
                 });
                 let op = PhysicalOp::Project { exprs: exprs.iter().map(|(_, expr)| expr.clone()).collect() };
                 Ok(Lowered { part, plan: self.node(plan, op, vec![input.plan]) })
@@ -147,19 +196,18 @@ impl Lowering<'_> {
     }
 
     /// A physical form of the logical node `plan`.
-    fn node(&self, plan: &LogicalPlan, op: PhysicalOp, inputs: Vec<PhysicalPlan>) -> PhysicalPlan {
-        let output = plan.columns();
-        let estimate = self.estimate(plan);
-        PhysicalPlan { id: self.cx.ids.node(), origin: plan.id, op, inputs, output, estimate }
+    fn node(&self, plan: &Described<'_>, op: PhysicalOp, inputs: Vec<PhysicalPlan>) -> PhysicalPlan {
+        let (output, estimate) = (plan.columns.clone(), self.estimate(plan));
+        PhysicalPlan { id: self.cx.ids.node(), origin: plan.plan.id, op, inputs, output, estimate }
     }
 
     /// Rows and bytes of a logical plan: exact for a finished exchange, if facts may be used.
-    fn estimate(&self, plan: &LogicalPlan) -> Estimate {
-        if let Some(stats) = self.pinned_stats(plan) {
+    fn estimate(&self, plan: &Described<'_>) -> Estimate {
+        if let Some(stats) = self.pinned_stats(plan.plan) {
             return Estimate { rows: stats.total_rows() as f64, bytes: stats.total_bytes() as f64, exact: true };
         }
-        let stats = estimate(plan, self.cx);
-        Estimate { rows: stats.rows, bytes: stats.rows * row_width(&plan.columns(), &stats), exact: stats.exact }
+        let stats = &plan.stats;
+        Estimate { rows: stats.rows, bytes: stats.rows * row_width(&plan.columns, stats), exact: stats.exact }
     }
 
     /// What was counted of a leaf that is nothing but a finished exchange.
@@ -255,7 +303,7 @@ impl Lowering<'_> {
         least.max((wanted as u32).next_power_of_two())
     }
 
-    fn scan(&mut self, plan: &LogicalPlan, scan: &Scan) -> Result<Lowered> {
+    fn scan(&mut self, plan: &Described<'_>, scan: &Scan) -> Result<Lowered> {
         let mut filter_columns: Vec<ColumnRef> = Vec::new();
         for column in scan.filters.iter().flat_map(Expr::columns) {
             if !filter_columns.contains(&column) {
@@ -274,7 +322,7 @@ impl Lowering<'_> {
     }
 
     /// The form in which a subtree was started.
-    fn pinned(&mut self, plan: &LogicalPlan, pinned: &Pinned) -> Result<Lowered> {
+    fn pinned(&mut self, plan: &Described<'_>, pinned: &Pinned) -> Result<Lowered> {
         let mut physical = (*pinned.physical).clone();
         physical.estimate = self.estimate(plan);
         let read = spine_leaf(&physical);
@@ -299,7 +347,7 @@ impl Lowering<'_> {
 
     /// Inputs whose tasks take any rows share a stage, as do those with one task each and those with
     /// equally many partitions. Otherwise, partitioned inputs end a stage of their own.
-    fn union(&mut self, plan: &LogicalPlan, inputs: Vec<Lowered>) -> Lowered {
+    fn union(&mut self, plan: &Described<'_>, inputs: Vec<Lowered>) -> Lowered {
         let is_elastic = |input: &Lowered| {
             matches!(input.part, Part::Elastic { .. })
                 || matches!(spine_leaf(&input.plan).op, PhysicalOp::Values { .. }) && input.part == Part::One
@@ -332,7 +380,7 @@ impl Lowering<'_> {
     }
 
     /// A full sort needs all rows in one task; the first rows are chosen by each task before.
-    fn sort(&mut self, plan: &LogicalPlan, keys: &[SortKey], fetch: Option<u64>, input: Lowered) -> Lowered {
+    fn sort(&mut self, plan: &Described<'_>, keys: &[SortKey], fetch: Option<u64>, input: Lowered) -> Lowered {
         let Some(limit) = fetch else {
             let input = self.single(input);
             let op = PhysicalOp::Sort { keys: keys.to_vec() };
@@ -347,7 +395,7 @@ impl Lowering<'_> {
         Lowered { plan: self.node(plan, top(), vec![input.plan]), part: Part::One }
     }
 
-    fn limit(&mut self, plan: &LogicalPlan, skip: u64, fetch: Option<u64>, input: Lowered) -> Lowered {
+    fn limit(&mut self, plan: &Described<'_>, skip: u64, fetch: Option<u64>, input: Lowered) -> Lowered {
         let mut input = self.single_if_small(input);
         if input.part != Part::One {
             if let Some(fetch) = fetch {
@@ -363,7 +411,7 @@ impl Lowering<'_> {
     /// What the user asked for. Only a number that was given must be kept.
     fn repartition(
         &mut self,
-        plan: &LogicalPlan,
+        plan: &Described<'_>,
         kind: &RepartitionKind,
         given: Option<u32>,
         input: Lowered,
@@ -376,7 +424,7 @@ impl Lowering<'_> {
         let origin = if given.is_some() { ExchangeOrigin::User } else { ExchangeOrigin::Planner };
         let part = HashPart::of(&distribution).map_or(Part::One, Part::Partitioned);
         let mut exchange = self.exchange(input, distribution, origin);
-        exchange.origin = plan.id;
+        exchange.origin = plan.plan.id;
         Lowered { plan: exchange, part }
     }
 

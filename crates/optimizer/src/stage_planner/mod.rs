@@ -121,6 +121,7 @@ impl StagePlanner {
                 self.logical = Optimizer::every_step(self.logical.clone(), cx)?;
             }
         }
+        self.number_copies(cx);
         let next = self.stages.len() as u32;
         let plan = lower(&self.logical, &self.result, &self.started, next, self.next_filter, cx)?;
         self.next_filter = plan.next_filter;

@@ -1,5 +1,6 @@
 //! Pinned leaves: where they are put, and what is known of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use firesteel_common::{Error, ExchangeId, NodeId, Result};
@@ -36,6 +37,12 @@ impl StagePlanner {
     pub(super) fn update_pins(&mut self, cx: &OptimizerContext<'_>) {
         let plan = std::mem::replace(&mut self.logical, LogicalPlan::empty(NodeId(0), Vec::new()));
         self.logical = self.updated(plan, cx);
+    }
+
+    /// Gives nodes of subtrees that a rule has copied ids of their own: a pin is found by its id.
+    pub(super) fn number_copies(&mut self, cx: &OptimizerContext<'_>) {
+        let mut seen = BTreeSet::new();
+        number_copies(&mut self.logical, &mut seen, cx);
     }
 
     fn updated(&self, mut plan: LogicalPlan, cx: &OptimizerContext<'_>) -> LogicalPlan {
@@ -94,6 +101,13 @@ impl StagePlanner {
     pub(super) fn is_finished(&self, exchange: ExchangeId) -> bool {
         self.ended.contains(&exchange)
     }
+}
+
+fn number_copies(plan: &mut LogicalPlan, seen: &mut BTreeSet<NodeId>, cx: &OptimizerContext<'_>) {
+    if !seen.insert(plan.id) {
+        plan.id = cx.ids.node();
+    }
+    plan.inputs.iter_mut().for_each(|input| number_copies(input, seen, cx));
 }
 
 fn set_rows(stats: &mut Statistics, measured: Measured) {
