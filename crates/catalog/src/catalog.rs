@@ -106,6 +106,11 @@ impl Catalog {
         TableRef { id, name: Arc::from(name) }
     }
 
+    /// Forgets a provider that was adopted; plans that refer to it can no longer start.
+    pub fn forget(&self, id: TableId) {
+        self.providers.write().remove(&id);
+    }
+
     /// Registers a table. A table or view of that name is replaced if `replace`.
     ///
     /// Errors: `TABLE_OR_VIEW_ALREADY_EXISTS`.

@@ -1,1 +1,39 @@
-//! Placeholder module docs.
+//! Firesteel: a SQL query engine with Spark's dialect, stages and adaptive query execution, without a JVM.
+//!
+//! A [`Session`] holds settings, tables and views. [`Session::sql`] gives a lazy [`DataFrame`]; its actions
+//! (`collect`, `stream`, `count`, …) run it: the plan is cut into stages at exchanges, and after each stage the rest
+//! is planned again with exact sizes.
+//!
+//! ```
+//! # fn main() -> Result<(), firesteel::Error> {
+//! # futures::executor::block_on(async {
+//! use firesteel::Session;
+//!
+//! let session = Session::builder().threads(2).build()?;
+//! let df = session.sql("SELECT n, n * n AS square FROM VALUES (1), (2), (3) AS t(n) WHERE n > 1").await?;
+//! let batches = df.collect().await?;
+//! assert_eq!(batches.iter().map(|b| b.num_rows()).sum::<usize>(), 2);
+//! # Ok(())
+//! # })
+//! # }
+//! ```
+//!
+//! Actions are async but need no particular runtime: work runs on threads of the session, so they can be awaited
+//! from a current-thread runtime or `futures::executor::block_on`.
+
+mod command;
+pub mod dataframe;
+pub mod display;
+mod explain;
+pub mod query;
+mod resolve;
+pub mod result;
+pub mod session;
+
+pub use arrow;
+pub use dataframe::DataFrame;
+pub use explain::ExplainMode;
+pub use firesteel_common::{Config, Error, ErrorKind, Result, Scalar, Span, SqlType, config};
+pub use firesteel_sql::{StatementText, split_statements};
+pub use query::{QueryHandle, QueryStream};
+pub use session::{Session, SessionBuilder};

@@ -4,8 +4,17 @@
 //! waiting happens at the source and at the sink of a pipeline only.
 
 pub mod context;
+pub mod metrics;
 pub mod operator;
 pub mod operators;
+pub mod pipeline;
+pub mod services;
+pub mod sink;
+pub mod source;
+pub mod stage;
 
 pub use context::TaskContext;
+pub use metrics::{MetricsMap, OperatorMetrics};
 pub use operator::{Operator, Sink, SinkState, Source};
+pub use services::{FilterRegistry, QueryServices};
+pub use stage::StageExecution;

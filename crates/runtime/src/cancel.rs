@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use firesteel_common::{Error, Result};
+use futures::future::BoxFuture;
 use tokio::sync::Notify;
 
 /// A flag shared by all that works for one query. Clones are the same flag.
@@ -14,12 +15,18 @@ pub struct CancelToken(Arc<State>);
 struct State {
     cancelled: AtomicBool,
     notify: Notify,
+    parent: Option<CancelToken>,
 }
 
 impl CancelToken {
     /// A token that is not cancelled.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A token that is cancelled with this one, or alone.
+    pub fn child(&self) -> Self {
+        Self(Arc::new(State { parent: Some(self.clone()), ..State::default() }))
     }
 
     /// Asks all work under the token to stop.
@@ -30,7 +37,7 @@ impl CancelToken {
 
     /// Whether [`CancelToken::cancel`] was called.
     pub fn is_cancelled(&self) -> bool {
-        self.0.cancelled.load(Ordering::Acquire)
+        self.0.cancelled.load(Ordering::Acquire) || self.0.parent.as_ref().is_some_and(CancelToken::is_cancelled)
     }
 
     /// `OPERATION_CANCELED` once cancelled. Long loops call it every few milliseconds.
@@ -39,12 +46,18 @@ impl CancelToken {
     }
 
     /// Waits until cancelled.
-    pub async fn cancelled(&self) {
-        // Registered before the flag is read, so that a cancellation in between is not missed.
-        let mut notified = std::pin::pin!(self.0.notify.notified());
-        notified.as_mut().enable();
-        if !self.is_cancelled() {
-            notified.await;
-        }
+    pub fn cancelled(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            // Registered before the flag is read, so that a cancellation in between is not missed.
+            let mut notified = std::pin::pin!(self.0.notify.notified());
+            notified.as_mut().enable();
+            if self.is_cancelled() {
+                return;
+            }
+            match &self.0.parent {
+                Some(parent) => drop(futures::future::select(notified, parent.cancelled()).await),
+                None => notified.await,
+            }
+        })
     }
 }

@@ -1,1 +1,11 @@
-//! Placeholder module docs.
+//! Running a query: the coordinator, the scheduling of tasks, and where tasks run.
+//!
+//! Invariant: decides nothing about plans (that is `optimizer`) and computes nothing (that is `exec`).
+
+pub mod coordinator;
+pub mod report;
+pub mod task_scheduler;
+
+pub use coordinator::{QueryCoordinator, QuerySetup};
+pub use report::{Progress, QueryReport, StageReport};
+pub use task_scheduler::{Action, Event, TaskScheduler};

@@ -1,0 +1,335 @@
+//! Running a plan: from the bound query to a stream of its rows.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use firesteel_catalog::runtime_filter::NoRuntimeFilters;
+use firesteel_catalog::{ScanContext, ScanMetrics, ScanRequest, TableResolver};
+use firesteel_common::{Batch, Config, Error, QueryId, Result};
+use firesteel_exec::{FilterRegistry, QueryServices};
+use firesteel_expr::{ColumnRef, EvalContext, Expr};
+use firesteel_optimizer::optimizer::Optimizer;
+use firesteel_optimizer::rule::{OptimizerContext, PlanFacts};
+use firesteel_optimizer::stage_planner::StagePlanner;
+use firesteel_plan::{LogicalOp, LogicalPlan, Note, Scan};
+use firesteel_runtime::{CancelToken, TaskScope};
+use firesteel_scheduler::{Progress, QueryCoordinator, QueryReport, QuerySetup};
+use firesteel_shuffle::ShuffleStore;
+use futures::channel::mpsc;
+use futures::{FutureExt, Stream, StreamExt};
+use parking_lot::Mutex;
+
+use crate::dataframe::DataFrame;
+use crate::resolve::CatalogStats;
+use crate::result::record_batch;
+use crate::session::Session;
+
+/// Batches of the result that wait for the reader.
+const RESULT_BUFFER: usize = 4;
+
+/// A query that was started: what can be known and done while it runs and after.
+#[derive(Clone)]
+pub struct QueryHandle(Arc<Shared>);
+
+struct Shared {
+    id: QueryId,
+    cancel: CancelToken,
+    progress: Arc<Mutex<Progress>>,
+    outcome: Mutex<Outcome>,
+    started: Instant,
+}
+
+#[derive(Default)]
+struct Outcome {
+    report: Option<Arc<QueryReport>>,
+    optimized: Option<Arc<LogicalPlan>>,
+    planning: Duration,
+    /// The report has arrived, or never will.
+    ended: bool,
+}
+
+impl QueryHandle {
+    /// Identity in the session.
+    pub fn id(&self) -> QueryId {
+        self.0.id
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        self.0.progress.lock().clone()
+    }
+
+    /// Asks it to stop. Its stream ends with `OPERATION_CANCELED`.
+    pub fn cancel(&self) {
+        self.0.cancel.cancel();
+    }
+
+    /// Time since it was started.
+    pub fn elapsed(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+
+    /// Stages, metrics and plans, once it has ended without an error.
+    pub fn report(&self) -> Option<Arc<QueryReport>> {
+        self.0.outcome.lock().report.clone()
+    }
+
+    /// The decisions of the stage planner, once it has ended.
+    pub fn decisions(&self) -> Vec<Note> {
+        self.report().map(|report| report.notes.clone()).unwrap_or_default()
+    }
+
+    /// Time from the start to the first stages: optimising, sampling, planning.
+    pub fn planning_time(&self) -> Duration {
+        self.0.outcome.lock().planning
+    }
+
+    /// The logical plan after the optimizer, once it was made.
+    pub fn optimized_plan(&self) -> Option<Arc<LogicalPlan>> {
+        self.0.outcome.lock().optimized.clone()
+    }
+}
+
+impl std::fmt::Debug for QueryHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueryHandle").field("id", &self.0.id).field("progress", &self.progress()).finish()
+    }
+}
+
+/// The rows of a query, as they are made. Dropping it cancels the query.
+pub struct QueryStream {
+    schema: SchemaRef,
+    columns: Vec<ColumnRef>,
+    rows: mpsc::Receiver<Batch>,
+    end: Pin<Box<dyn Future<Output = Option<Result<()>>> + Send>>,
+    handle: QueryHandle,
+    done: bool,
+}
+
+impl QueryStream {
+    /// Names and Arrow types of the columns.
+    pub fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    /// The query.
+    pub fn handle(&self) -> &QueryHandle {
+        &self.handle
+    }
+
+    /// All rows.
+    pub async fn collect(mut self) -> Result<Vec<RecordBatch>> {
+        let mut all = Vec::new();
+        while let Some(batch) = self.next().await {
+            all.push(batch?);
+        }
+        Ok(all)
+    }
+}
+
+impl std::fmt::Debug for QueryStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueryStream").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+impl Stream for QueryStream {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.done {
+            return Poll::Ready(None);
+        }
+        match self.rows.poll_next_unpin(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(batch)) => {
+                let batch = record_batch(&batch, &self.columns, &self.schema);
+                Poll::Ready(Some(batch))
+            }
+            Poll::Ready(None) => match self.end.poll_unpin(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(end) => {
+                    self.done = true;
+                    Poll::Ready(end.and_then(Result::err).map(Err))
+                }
+            },
+        }
+    }
+}
+
+impl Drop for QueryStream {
+    fn drop(&mut self) {
+        if !self.done {
+            self.handle.cancel();
+        }
+    }
+}
+
+/// Starts the query of `df`. Returns at once; planning is part of the query.
+pub(crate) fn start(df: &DataFrame) -> Result<QueryStream> {
+    let session = df.session();
+    let config = Arc::new(session.config());
+    let threads = session.threads();
+    let cpu = threads.cpu()?;
+    let id = session.next_query();
+    let cancel = CancelToken::new();
+    let memory = session.memory().child(format!("query {id}"), None);
+    let (sender, rows) = mpsc::channel(RESULT_BUFFER);
+    let eval = session.eval_context(&config);
+    let services = Arc::new(QueryServices {
+        eval,
+        batch_rows: config.batch_rows,
+        workers: config.threads,
+        shuffle: ShuffleStore::new(memory.clone()),
+        memory,
+        tables: session.catalog().clone(),
+        filters: Arc::new(FilterRegistry::default()),
+        cancel: cancel.clone(),
+        result: sender,
+        result_started: AtomicBool::new(false),
+    });
+    let handle = QueryHandle(Arc::new(Shared {
+        id,
+        cancel,
+        progress: Arc::default(),
+        outcome: Mutex::default(),
+        started: Instant::now(),
+    }));
+    let columns = df.output();
+    let schema = df.schema();
+    let mut scope = TaskScope::new(cpu.clone());
+    let run = Run { df: df.clone(), config, services, handle: handle.clone(), columns: columns.clone(), cpu };
+    scope.spawn(run.run());
+    let end = Box::pin(async move { scope.next().await });
+    Ok(QueryStream { schema, columns, rows, end, handle, done: false })
+}
+
+struct Run {
+    df: DataFrame,
+    config: Arc<Config>,
+    services: Arc<QueryServices>,
+    handle: QueryHandle,
+    columns: Vec<ColumnRef>,
+    cpu: tokio::runtime::Handle,
+}
+
+impl Run {
+    async fn run(self) -> Result<()> {
+        let handle = self.handle.clone();
+        let sql = self.df.sql_text();
+        let result = self.execute().await;
+        handle.0.outcome.lock().ended = true;
+        result.map_err(|error| match &sql {
+            Some(sql) => error.in_sql(sql),
+            None => error,
+        })
+    }
+
+    async fn execute(self) -> Result<()> {
+        let session = self.df.session().clone();
+        let stats = Arc::new(CatalogStats(session.catalog().clone()));
+        let ids = session.ids().clone();
+        let mut facts = PlanFacts::default();
+        let cx = OptimizerContext {
+            config: &self.config,
+            ids: &ids,
+            eval: &self.services.eval,
+            tables: &*stats,
+            facts: &facts,
+        };
+        let plan = Optimizer::once(self.df.plan().clone(), &cx)?;
+        facts = plan_facts(&plan, &session, &self.config).await?;
+        self.handle.0.outcome.lock().optimized = Some(Arc::new(plan.clone()));
+        let optimized = self.handle.elapsed();
+        let setup = QuerySetup {
+            planner: StagePlanner::new(plan, self.columns),
+            config: self.config,
+            ids,
+            tables: stats,
+            facts,
+            services: self.services,
+            cpu: self.cpu,
+            progress: self.handle.0.progress.clone(),
+        };
+        let report = QueryCoordinator::new(setup).run().await?;
+        let mut outcome = self.handle.0.outcome.lock();
+        outcome.planning = optimized + report.first_step;
+        outcome.report = Some(Arc::new(report));
+        Ok(())
+    }
+}
+
+/// What a plan that is not going to run can know: samples of its scans.
+pub(crate) async fn plan_facts(plan: &LogicalPlan, session: &Session, config: &Config) -> Result<PlanFacts> {
+    let context = ScanContext {
+        eval: session.eval_context(config),
+        batch_rows: config.batch_rows,
+        workers: config.threads,
+        runtime_filters: Arc::new(NoRuntimeFilters),
+        metrics: Arc::new(ScanMetrics::default()),
+    };
+    sample(plan, &**session.catalog(), &context).await
+}
+
+/// Samples the scans that have filters.
+async fn sample(plan: &LogicalPlan, tables: &dyn TableResolver, context: &ScanContext) -> Result<PlanFacts> {
+    let mut scans = Vec::new();
+    plan.visit(&mut |node| {
+        if let LogicalOp::Scan(scan) = &node.op
+            && !scan.filters.is_empty()
+        {
+            scans.push((node.id, scan));
+        }
+    });
+    let mut facts = PlanFacts::default();
+    for (id, scan) in scans {
+        let provider = tables.resolve(&scan.table)?;
+        // A sample that fails says nothing; the scan will report what is wrong, if it matters.
+        if let Ok(Some(selectivity)) = provider.sample(&sample_request(scan), context).await {
+            facts.selectivity.insert(id, selectivity);
+        }
+    }
+    Ok(facts)
+}
+
+fn sample_request(scan: &Scan) -> ScanRequest {
+    let read = |filter: &Expr| filter.columns();
+    let mut columns: Vec<ColumnRef> = scan.filters.iter().flat_map(read).collect();
+    columns.sort_by_key(|c| c.id);
+    columns.dedup();
+    let position = |column: &ColumnRef| scan.source.iter().position(|c| c.id == column.id);
+    ScanRequest {
+        filters: scan.filters.clone(),
+        filter_columns: columns.into_iter().filter_map(|c| position(&c).map(|p| (c, p))).collect(),
+        ..ScanRequest::default()
+    }
+}
+
+/// The context of expressions of a query that starts now.
+pub(crate) fn eval_context(registry: Arc<firesteel_expr::FunctionRegistry>, config: &Config) -> EvalContext {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    EvalContext { registry, ansi: config.ansi, time_zone: Arc::from(config.time_zone.as_str()), now: now.as_micros() as i64 }
+}
+
+/// An error for a query whose report is asked for before it has ended.
+pub(crate) fn not_ended() -> Error {
+    Error::internal("the query has not ended")
+}
+
+impl QueryHandle {
+    /// Whether it has ended, in whatever way.
+    pub fn is_ended(&self) -> bool {
+        self.0.outcome.lock().ended
+    }
+
+    /// Whether [`QueryHandle::cancel`] was called.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancel.is_cancelled()
+    }
+}
+

@@ -1,0 +1,93 @@
+//! Tables of a statement: names of the catalog, and files that are named by path.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use firesteel_catalog::{
+    Catalog, CatalogEntry, TableName, TableProvider, TableRef, TableResolver, TableStatistics, ViewBody,
+};
+use firesteel_common::{Result, Span};
+use firesteel_optimizer::rule::TableStats;
+use firesteel_sources::ObjectStores;
+use firesteel_sql::{ParsedStatement, TableLookup};
+
+/// Views inside views that are followed to find their files; the binder has a limit of its own.
+const MAX_VIEW_DEPTH: usize = 64;
+
+/// The tables that one statement may refer to. Plans made from the statement keep it alive.
+#[derive(Debug)]
+pub(crate) struct StatementTables {
+    catalog: Arc<Catalog>,
+    paths: BTreeMap<TableName, (TableRef, Arc<dyn TableProvider>)>,
+}
+
+impl StatementTables {
+    /// Opens the files that `statement`, and the views that it uses, name by path.
+    pub(crate) async fn open(
+        statement: &ParsedStatement,
+        catalog: Arc<Catalog>,
+        stores: &ObjectStores,
+    ) -> Result<Arc<Self>> {
+        let mut this = Self { catalog, paths: BTreeMap::new() };
+        let mut names = statement.tables();
+        for _ in 0..MAX_VIEW_DEPTH {
+            let mut inner = Vec::new();
+            for name in std::mem::take(&mut names) {
+                if let Some(CatalogEntry::View { body: ViewBody::Sql(sql), .. }) = this.catalog.get(&name) {
+                    inner.extend(firesteel_sql::parse(&sql)?.iter().flat_map(ParsedStatement::tables));
+                } else if let Some((format, path)) = name.as_path()
+                    && !this.paths.contains_key(&name)
+                {
+                    let paths = [path.to_owned()];
+                    let table =
+                        firesteel_sources::open_table(format, &paths, None, &BTreeMap::new(), stores).await?;
+                    let id = this.catalog.adopt(&format!("{format}.`{path}`"), table.clone());
+                    this.paths.insert(name, (id, table));
+                }
+            }
+            inner.sort();
+            inner.dedup();
+            if inner.is_empty() {
+                break;
+            }
+            names = inner;
+        }
+        Ok(Arc::new(this))
+    }
+
+    /// One table without a name in the catalog.
+    pub(crate) fn of_provider(catalog: Arc<Catalog>, name: &str, provider: Arc<dyn TableProvider>) -> Arc<Self> {
+        let table = catalog.adopt(name, provider.clone());
+        let paths = BTreeMap::from([(TableName(vec![name.to_owned()]), (table, provider))]);
+        Arc::new(Self { catalog, paths })
+    }
+
+    /// The tables that are not in the catalog.
+    pub(crate) fn own(&self) -> impl Iterator<Item = &(TableRef, Arc<dyn TableProvider>)> {
+        self.paths.values()
+    }
+}
+
+impl Drop for StatementTables {
+    fn drop(&mut self) {
+        self.paths.values().for_each(|(table, _)| self.catalog.forget(table.id));
+    }
+}
+
+impl TableLookup for StatementTables {
+    fn lookup(&self, name: &TableName, span: Span) -> Result<CatalogEntry> {
+        match self.paths.get(name) {
+            Some((table, provider)) => Ok(CatalogEntry::Table(table.clone(), provider.clone())),
+            None => self.catalog.lookup(name, span),
+        }
+    }
+}
+
+/// Statistics through a catalog.
+pub(crate) struct CatalogStats(pub(crate) Arc<Catalog>);
+
+impl TableStats for CatalogStats {
+    fn statistics(&self, table: &TableRef) -> Option<Arc<TableStatistics>> {
+        self.0.resolve(table).ok().map(|provider| provider.statistics())
+    }
+}

@@ -1,0 +1,385 @@
+//! A stage in one process: what its tasks share, and how a task's pipeline is built from the plan.
+//!
+//! The plan has one spine, from the root down through the inputs that stream; a UNION forks it. Sources are
+//! at its leaves. The other input of a join is a finished exchange: tasks build one hash table of it
+//! together (shared), or each its own (partitioned), before their pipeline starts.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use firesteel_catalog::{ScanContext, ScanMetrics, ScanRequest, TableRef};
+use firesteel_common::{Batch, Error, ExchangeId, NodeId, PartitionSpec, Result, TaskId};
+use firesteel_expr::ColumnRef;
+use firesteel_expr::evaluator::{Evaluator, Layout};
+use firesteel_plan::{BuildMode, Distribution, HashJoin, JoinKind, PhysicalOp, PhysicalPlan, ReadMode, Side, Stage, TaskLayout};
+use firesteel_runtime::CancelToken;
+use firesteel_shuffle::Block;
+use parking_lot::Mutex;
+
+use crate::context::TaskContext;
+use crate::metrics::MetricsMap;
+use crate::operator::{Operator, Sink, Source};
+use crate::operators::expand::ExpandOperator;
+use crate::operators::filter::FilterOperator;
+use crate::operators::hash_aggregate::HashAggregateOperator;
+use crate::operators::hash_join::{HashJoinOperator, JoinBuild, JoinSpec, JoinTable};
+use crate::operators::limit::LimitOperator;
+use crate::operators::nested_loop_join::{NestedLoopBuild, NestedLoopJoinOperator};
+use crate::operators::project::ProjectOperator;
+use crate::operators::sort::SortOperator;
+use crate::operators::top_k::TopKOperator;
+use crate::operators::window::WindowOperator;
+use crate::pipeline::{Branch, PipelineTask, Slot};
+use crate::services::QueryServices;
+use crate::sink::{ExchangeSink, ResultSink};
+use crate::source::{ScanQueue, WorkQueue, block_source, elastic_source, scan_source, values_source};
+
+/// A value that the first task to need it makes, for all.
+type Once<T> = OnceLock<Result<Arc<T>>>;
+
+/// The shared side of a stage. Freed when its last task has ended.
+pub struct StageExecution {
+    stage: Arc<Stage>,
+    services: Arc<QueryServices>,
+    scans: BTreeMap<NodeId, Arc<ScanQueue>>,
+    blocks: BTreeMap<NodeId, Arc<WorkQueue<Block>>>,
+    builds: BTreeMap<NodeId, Once<JoinBuild>>,
+    loops: BTreeMap<NodeId, Once<NestedLoopBuild>>,
+    published: BTreeMap<NodeId, OnceLock<()>>,
+    metrics: Mutex<MetricsMap>,
+    cancel: CancelToken,
+}
+
+impl StageExecution {
+    /// Prepares `stage`: resolves its tables and opens the queues of its inputs. Reads no rows.
+    pub fn new(stage: Arc<Stage>, services: Arc<QueryServices>) -> Result<Arc<Self>> {
+        let mut this = Self {
+            stage: stage.clone(),
+            cancel: services.cancel.child(),
+            services,
+            scans: BTreeMap::new(),
+            blocks: BTreeMap::new(),
+            builds: BTreeMap::new(),
+            loops: BTreeMap::new(),
+            published: BTreeMap::new(),
+            metrics: Mutex::new(MetricsMap::new()),
+        };
+        let mut nodes = Vec::new();
+        stage.plan.visit(&mut |node| nodes.push(node));
+        for node in nodes {
+            this.prepare(node)?;
+        }
+        Ok(Arc::new(this))
+    }
+
+    fn prepare(&mut self, node: &PhysicalPlan) -> Result<()> {
+        match &node.op {
+            PhysicalOp::Scan { table, request } => {
+                let queue = self.scan_queue(table, request)?;
+                self.scans.insert(node.id, Arc::new(queue));
+            }
+            PhysicalOp::ExchangeRead { exchange, read: ReadMode::Elastic } => {
+                let blocks = self.services.shuffle.blocks(*exchange, &PartitionSpec::All)?;
+                self.blocks.insert(node.id, Arc::new(WorkQueue::new(blocks)));
+            }
+            PhysicalOp::HashJoin(_) => {
+                self.builds.insert(node.id, OnceLock::new());
+                self.published.insert(node.id, OnceLock::new());
+            }
+            PhysicalOp::NestedLoopJoin { .. } => {
+                self.loops.insert(node.id, OnceLock::new());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn scan_queue(&self, table: &TableRef, request: &ScanRequest) -> Result<ScanQueue> {
+        let provider = self.services.tables.resolve(table)?;
+        let context = ScanContext {
+            eval: self.services.eval.clone(),
+            batch_rows: self.services.batch_rows,
+            workers: self.services.workers,
+            runtime_filters: self.services.filters.clone(),
+            metrics: Arc::new(ScanMetrics::default()),
+        };
+        Ok(ScanQueue::new(provider.scan(request.clone())?, context))
+    }
+
+    /// The stage.
+    pub fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    /// Stops the tasks of the stage; the query goes on.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// What the operators of the tasks that have ended did, by physical node.
+    pub fn metrics(&self) -> MetricsMap {
+        self.metrics.lock().clone()
+    }
+
+    /// Counters of the scans, by physical node.
+    pub fn scan_metrics(&self) -> Vec<(NodeId, Arc<ScanMetrics>)> {
+        self.scans.iter().map(|(id, queue)| (*id, queue.context().metrics.clone())).collect()
+    }
+
+    /// Runs one attempt of one task.
+    pub async fn run_task(self: Arc<Self>, id: TaskId) -> Result<()> {
+        let cx = TaskContext {
+            id,
+            eval: self.services.eval.clone(),
+            batch_rows: self.services.batch_rows,
+            memory: self.services.memory.clone(),
+            cancel: self.cancel.clone(),
+        };
+        cx.cancel.check()?;
+        let mut builds = TaskBuilds::default();
+        self.prepare_builds(&self.stage.plan, &cx, &mut builds).await?;
+        let mut shared = Vec::new();
+        let mut branches = Vec::new();
+        self.pipeline(&self.stage.plan, &cx, &builds, true, &mut shared, &mut branches)?;
+        shared.reverse();
+        let sink = self.sink(&cx)?;
+        let metrics = PipelineTask::new(branches, shared, sink, cx.cancel.clone()).run().await?;
+        let mut all = self.metrics.lock();
+        metrics.iter().for_each(|(node, m)| all.entry(*node).or_default().merge(m));
+        Ok(())
+    }
+
+    /// Builds the hash tables of all joins on the spine, the shared ones together with other tasks.
+    async fn prepare_builds(&self, root: &PhysicalPlan, cx: &TaskContext, builds: &mut TaskBuilds) -> Result<()> {
+        let mut joins = Vec::new();
+        root.visit(&mut |node| {
+            if matches!(node.op, PhysicalOp::HashJoin(_) | PhysicalOp::NestedLoopJoin { .. }) {
+                joins.push(node);
+            }
+        });
+        for node in joins {
+            match &node.op {
+                PhysicalOp::HashJoin(join) => {
+                    let table = self.join_table(node, join, cx).await?;
+                    builds.tables.insert(node.id, table);
+                }
+                PhysicalOp::NestedLoopJoin { build, .. } => {
+                    let made = self.loops.get(&node.id).ok_or_else(|| missing("nested loop build"))?;
+                    let made = made.get_or_init(|| {
+                        let input = &node.inputs[build.index()];
+                        NestedLoopBuild::new(self.build_batches(input, cx)?, &input.output, self.tasks(), cx)
+                    });
+                    builds.loops.insert(node.id, made.clone()?);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn join_table(&self, node: &PhysicalPlan, join: &HashJoin, cx: &TaskContext) -> Result<Arc<JoinTable>> {
+        let input = &node.inputs[join.build.index()];
+        let make = |tasks: usize| {
+            let spec = JoinSpec::new(join, &node.inputs[0].output, &node.inputs[1].output, &node.output)?;
+            JoinBuild::new(Arc::new(spec), self.build_batches(input, cx)?, tasks, cx)
+        };
+        let build = match join.mode {
+            BuildMode::Shared => {
+                let once = self.builds.get(&node.id).ok_or_else(|| missing("join build"))?;
+                once.get_or_init(|| make(self.tasks())).clone()?
+            }
+            BuildMode::Partitioned => make(1)?,
+        };
+        build.help(cx)?;
+        let table = build.ready(&cx.cancel).await?;
+        if join.mode == BuildMode::Shared
+            && let Some(published) = self.published.get(&node.id)
+        {
+            let mut result = Ok(());
+            published.get_or_init(|| result = self.publish(join, &table));
+            result?;
+        }
+        Ok(table)
+    }
+
+    fn publish(&self, join: &HashJoin, table: &JoinTable) -> Result<()> {
+        for (id, key) in &join.filters {
+            if let Some(filter) = table.runtime_filter(*key)? {
+                self.services.filters.publish(*id, filter);
+            }
+        }
+        Ok(())
+    }
+
+    fn tasks(&self) -> usize {
+        self.stage.tasks.tasks() as usize
+    }
+
+    /// The rows of a build side, which is always a read of an exchange.
+    fn build_batches(&self, input: &PhysicalPlan, cx: &TaskContext) -> Result<Vec<Batch>> {
+        let PhysicalOp::ExchangeRead { exchange, read } = &input.op else {
+            return Err(Error::internal("the build side of a join must read an exchange"));
+        };
+        let spec = match read {
+            ReadMode::Partitioned => self.spec(*exchange, cx)?,
+            ReadMode::Shared | ReadMode::Elastic => PartitionSpec::All,
+        };
+        self.services.shuffle.blocks(*exchange, &spec)?.iter().map(Block::read).collect()
+    }
+
+    fn spec(&self, exchange: ExchangeId, cx: &TaskContext) -> Result<PartitionSpec> {
+        let TaskLayout::PerInput(inputs) = &self.stage.tasks else {
+            return Err(Error::internal("a partitioned read needs a task per input"));
+        };
+        let input = inputs.get(cx.id.task as usize).ok_or_else(|| missing("task input"))?;
+        input.specs.get(&exchange).cloned().ok_or_else(|| missing("partition spec"))
+    }
+
+    /// Adds the operators of `node` and of the spine below to `slots` (nearest to the sink first), and the
+    /// sources to `branches`. `slots` are shared by all branches while `top` is true.
+    fn pipeline(
+        &self,
+        node: &PhysicalPlan,
+        cx: &TaskContext,
+        builds: &TaskBuilds,
+        top: bool,
+        slots: &mut Vec<Slot>,
+        branches: &mut Vec<Branch>,
+    ) -> Result<()> {
+        if matches!(node.op, PhysicalOp::Union) {
+            for input in &node.inputs {
+                let mut own = Vec::new();
+                // Operators between two unions are made once per branch: each is a streaming one there.
+                if !top {
+                    return Err(Error::internal("nested unions must be flattened"));
+                }
+                self.pipeline(input, cx, builds, false, &mut own, branches)?;
+            }
+            return Ok(());
+        }
+        if let Some((operator, input)) = self.operator(node, cx, builds)? {
+            slots.push(Slot::new(node.id, operator));
+            return self.pipeline(input, cx, builds, top, slots, branches);
+        }
+        let source = self.source(node, cx)?;
+        let operators = if top {
+            Vec::new()
+        } else {
+            let mut own = std::mem::take(slots);
+            own.reverse();
+            own
+        };
+        branches.push(Branch { node: node.id, source, operators });
+        Ok(())
+    }
+
+    /// The operator of a node and the input that streams into it; `None` for a leaf.
+    fn operator<'a>(
+        &self,
+        node: &'a PhysicalPlan,
+        cx: &TaskContext,
+        builds: &TaskBuilds,
+    ) -> Result<Option<(Box<dyn Operator>, &'a PhysicalPlan)>> {
+        let Some(first) = node.inputs.first() else { return Ok(None) };
+        let columns: &[ColumnRef] = &first.output;
+        let operator: Box<dyn Operator> = match &node.op {
+            PhysicalOp::Filter { predicate } => Box::new(FilterOperator::new(predicate, columns, cx)?),
+            PhysicalOp::Project { exprs } => Box::new(ProjectOperator::new(exprs, columns, cx)?),
+            PhysicalOp::Expand { projections } => Box::new(ExpandOperator::new(projections, columns, cx)?),
+            PhysicalOp::HashAggregate(aggregate) => {
+                Box::new(HashAggregateOperator::new(aggregate, columns, &node.output, cx)?)
+            }
+            PhysicalOp::Sort { keys } => Box::new(SortOperator::new(keys, columns, cx)?),
+            PhysicalOp::TopK { keys, limit } => Box::new(TopKOperator::new(keys, *limit, columns, cx)?),
+            PhysicalOp::Limit { skip, fetch } => Box::new(LimitOperator::new(*skip, *fetch)),
+            PhysicalOp::Window { partition_by, order_by, calls } => {
+                Box::new(WindowOperator::new(partition_by, order_by, calls, columns, cx)?)
+            }
+            PhysicalOp::HashJoin(join) => {
+                let table = builds.tables.get(&node.id).ok_or_else(|| missing("join table"))?.clone();
+                let index = if join.mode == BuildMode::Shared { cx.id.task } else { 0 };
+                let operator = Box::new(HashJoinOperator::new(table, index, cx)?);
+                return Ok(Some((operator, &node.inputs[join.build.other().index()])));
+            }
+            PhysicalOp::NestedLoopJoin { kind, condition, build } => {
+                return Ok(Some(self.nested_loop(node, kind, condition.as_ref(), *build, cx, builds)?));
+            }
+            other => return Err(Error::internal(format!("no operator for {other:?}"))),
+        };
+        Ok(Some((operator, first)))
+    }
+
+    fn nested_loop<'a>(
+        &self,
+        node: &'a PhysicalPlan,
+        kind: &JoinKind,
+        condition: Option<&firesteel_expr::Expr>,
+        build: Side,
+        cx: &TaskContext,
+        builds: &TaskBuilds,
+    ) -> Result<(Box<dyn Operator>, &'a PhysicalPlan)> {
+        let made = builds.loops.get(&node.id).ok_or_else(|| missing("nested loop build"))?.clone();
+        let (left, right) = (&node.inputs[0].output, &node.inputs[1].output);
+        let operator =
+            NestedLoopJoinOperator::new(kind, condition, build, made, left, right, &node.output, cx.id.task, cx)?;
+        Ok((Box::new(operator), &node.inputs[build.other().index()]))
+    }
+
+    fn source(&self, node: &PhysicalPlan, cx: &TaskContext) -> Result<Source> {
+        let shuffle = &self.services.shuffle;
+        match &node.op {
+            PhysicalOp::Scan { .. } => {
+                let queue = self.scans.get(&node.id).ok_or_else(|| missing("scan"))?;
+                Ok(scan_source(queue.clone(), cx.id.task))
+            }
+            PhysicalOp::Values { rows } if cx.id.task == 0 => values_source(rows, &node.output, &cx.eval),
+            PhysicalOp::Values { .. } => Ok(Box::pin(futures::stream::empty())),
+            PhysicalOp::ExchangeRead { exchange, read } => {
+                let spec = match read {
+                    ReadMode::Elastic => {
+                        let queue = self.blocks.get(&node.id).ok_or_else(|| missing("blocks"))?;
+                        return Ok(elastic_source(queue.clone(), cx.id.task));
+                    }
+                    ReadMode::Partitioned => self.spec(*exchange, cx)?,
+                    ReadMode::Shared => PartitionSpec::All,
+                };
+                let blocks = shuffle.blocks(*exchange, &spec)?;
+                Ok(block_source(blocks, shuffle.types(*exchange)?, cx.batch_rows))
+            }
+            other => Err(Error::internal(format!("{other:?} is not a source"))),
+        }
+    }
+
+    fn sink(&self, cx: &TaskContext) -> Result<Box<dyn Sink>> {
+        let output = &self.stage.output;
+        let columns = &self.stage.plan.output;
+        match &output.distribution {
+            Distribution::Any => {
+                let types = columns.iter().map(|c| c.ty.clone()).collect();
+                Ok(Box::new(ResultSink::new(self.services.clone(), types)))
+            }
+            distribution => {
+                let writer = self.services.shuffle.writer(output.id, cx.id)?;
+                let keys = match distribution {
+                    Distribution::Hash { keys, .. } => {
+                        let evaluator = Evaluator::compile(keys, &Layout::new(columns), &cx.eval)?;
+                        Some((evaluator, keys.iter().map(firesteel_expr::Expr::ty).collect()))
+                    }
+                    _ => None,
+                };
+                Ok(Box::new(ExchangeSink::new(writer, keys)))
+            }
+        }
+    }
+}
+
+/// What a task has built before its pipeline starts.
+#[derive(Default)]
+struct TaskBuilds {
+    tables: BTreeMap<NodeId, Arc<JoinTable>>,
+    loops: BTreeMap<NodeId, Arc<NestedLoopBuild>>,
+}
+
+fn missing(what: &str) -> Error {
+    Error::internal(format!("{what} is missing in the stage"))
+}

@@ -1,0 +1,298 @@
+//! The coordinator of a query: one task that owns all its state.
+//!
+//! It asks the stage planner what to start, gives tasks to the workers as the task scheduler says, and after each
+//! group of finished stages asks the planner again, with exact facts. Nothing is shared and nothing is locked but
+//! the progress that others may look at.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use firesteel_common::{Config, Error, ExchangeId, ExchangeStats, ExecutorId, IdGenerator, Result, StageId, TaskId};
+use firesteel_exec::{QueryServices, StageExecution};
+use firesteel_optimizer::rule::{OptimizerContext, PlanFacts, TableStats};
+use firesteel_optimizer::stage_planner::{Facts, StagePlanner};
+use firesteel_plan::{Distribution, ExchangeForm, Stage};
+use firesteel_runtime::TaskScope;
+use firesteel_shuffle::ExchangeLayout;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use crate::report::{Progress, QueryReport, StageReport};
+use crate::task_scheduler::{Action, Event, TaskScheduler};
+
+/// The only executor of a local cluster.
+const LOCAL: ExecutorId = ExecutorId(0);
+
+/// What a query needs to run.
+pub struct QuerySetup {
+    /// The planner, with the optimised plan.
+    pub planner: StagePlanner,
+    /// Settings, as they were when the query started.
+    pub config: Arc<Config>,
+    /// Ids of the query.
+    pub ids: IdGenerator,
+    /// Statistics of tables.
+    pub tables: Arc<dyn TableStats + Send + Sync>,
+    /// What sampling has found.
+    pub facts: PlanFacts,
+    /// What tasks share.
+    pub services: Arc<QueryServices>,
+    /// Where tasks run.
+    pub cpu: Handle,
+    /// Written by the coordinator, read by anyone.
+    pub progress: Arc<Mutex<Progress>>,
+}
+
+/// Runs one query.
+pub struct QueryCoordinator {
+    setup: QuerySetup,
+    scheduler: TaskScheduler,
+    tasks: TaskScope<(TaskId, Result<()>)>,
+    running: BTreeMap<StageId, RunningStage>,
+    report: QueryReport,
+    start: Instant,
+    done: bool,
+}
+
+struct RunningStage {
+    execution: Arc<StageExecution>,
+    started: Instant,
+    attempts: u32,
+}
+
+impl QueryCoordinator {
+    /// A coordinator that has not started anything.
+    pub fn new(setup: QuerySetup) -> Self {
+        let scheduler =
+            TaskScheduler::new([(LOCAL, setup.services.workers as u32)], setup.config.max_task_failures);
+        let tasks = TaskScope::new(setup.cpu.clone());
+        let (running, report) = (BTreeMap::new(), QueryReport::default());
+        Self { setup, scheduler, tasks, running, report, start: Instant::now(), done: false }
+    }
+
+    /// Runs the query to its end. When it returns, no task is left and all memory is given back.
+    pub async fn run(mut self) -> Result<QueryReport> {
+        let result = self.drive().await;
+        if result.is_err() {
+            self.setup.services.cancel.cancel();
+        }
+        while self.tasks.next().await.is_some() {}
+        self.report.total = self.start.elapsed();
+        self.report.peak_memory = self.setup.services.memory.peak() as u64;
+        self.report.initial_plan = self.setup.planner.initial_plan().cloned();
+        self.report.final_plan = self.setup.planner.final_plan();
+        if let Some(plan) = &self.report.final_plan {
+            plan.visit(&mut |node| {
+                if let Some(label) = self.setup.planner.read_label(node.id) {
+                    self.report.reads.insert(node.id, label);
+                }
+            });
+        }
+        result.map(|()| self.report)
+    }
+
+    async fn drive(&mut self) -> Result<()> {
+        self.step()?;
+        self.report.first_step = self.report.planning;
+        let cancel = self.setup.services.cancel.clone();
+        while !self.tasks.is_empty() {
+            let ended = tokio::select! {
+                biased;
+                () = cancel.cancelled() => return cancel.check(),
+                ended = self.tasks.next() => ended,
+            };
+            let Some(ended) = ended else { break };
+            if self.on_ended(ended)? {
+                self.step()?;
+            }
+        }
+        if self.done { Ok(()) } else { Err(Error::internal("the planner has started no stage for the rest of the query")) }
+    }
+
+    /// Asks the planner what to do now, and does it.
+    fn step(&mut self) -> Result<()> {
+        let begin = Instant::now();
+        let facts = self.facts();
+        let setup = &mut self.setup;
+        let cx = OptimizerContext {
+            config: &setup.config,
+            ids: &setup.ids,
+            eval: &setup.services.eval,
+            tables: &*setup.tables,
+            facts: &setup.facts,
+        };
+        let step = setup.planner.step(&facts, &cx)?;
+        self.report.planning += begin.elapsed();
+        tracing::debug!(start = step.start.len(), cancel = step.cancel.len(), done = step.done, "planning step");
+        self.report.notes.extend(step.notes);
+        self.done |= step.done;
+        for stage in step.cancel {
+            self.cancel_stage(stage)?;
+        }
+        for exchange in step.release {
+            self.setup.services.shuffle.release(exchange);
+        }
+        for stage in step.start {
+            self.start_stage(stage)?;
+        }
+        self.show_progress();
+        Ok(())
+    }
+
+    fn facts(&self) -> QueryFacts {
+        let stats = |id: ExchangeId| self.setup.services.shuffle.stats(id).map(|s| (id, s));
+        let started = self.report.stages.iter().map(|s| s.stage.output.id);
+        let running = self.running.values().map(|s| s.execution.stage().output.id);
+        QueryFacts {
+            exchanges: started.chain(running).filter_map(stats).collect(),
+            workers: self.setup.services.workers,
+            memory_limit: self.setup.config.memory_limit,
+        }
+    }
+
+    fn start_stage(&mut self, stage: Stage) -> Result<()> {
+        let stage = Arc::new(stage);
+        let output = &stage.output;
+        if output.distribution != Distribution::Any {
+            let layout = ExchangeLayout {
+                types: stage.plan.output.iter().map(|c| c.ty.clone()).collect(),
+                partitions: output.distribution.partitions(),
+                serialized: output.form == ExchangeForm::Serialized,
+            };
+            self.setup.services.shuffle.register(output.id, layout);
+        }
+        let execution = StageExecution::new(stage.clone(), self.setup.services.clone())?;
+        self.running.insert(stage.id, RunningStage { execution, started: Instant::now(), attempts: 0 });
+        {
+            let mut progress = self.setup.progress.lock();
+            progress.stages_started += 1;
+            progress.tasks += stage.tasks.tasks();
+        }
+        let actions = self.scheduler.on_event(Event::StageSubmitted { stage: stage.id, tasks: stage.tasks.tasks() });
+        self.act(actions).map(|_| ())
+    }
+
+    fn cancel_stage(&mut self, stage: StageId) -> Result<()> {
+        if let Some(running) = self.running.remove(&stage) {
+            running.execution.cancel();
+            self.setup.services.shuffle.release(running.execution.stage().output.id);
+            self.finish_report(&running, true);
+        }
+        let actions = self.scheduler.on_event(Event::StageCancelled(stage));
+        self.act(actions).map(|_| ())
+    }
+
+    /// Takes in the end of an attempt; whether a stage has finished.
+    fn on_ended(&mut self, ended: Result<(TaskId, Result<()>)>) -> Result<bool> {
+        let (task, result) = ended?;
+        let event = match result {
+            Ok(()) => {
+                self.setup.progress.lock().tasks_finished += 1;
+                Event::TaskFinished(task)
+            }
+            Err(error) => {
+                let stage = self.running.get(&task.stage);
+                let is_result = stage.is_some_and(|s| s.execution.stage().output.distribution == Distribution::Any);
+                let handed_out = self.setup.services.result_started.load(Ordering::Acquire);
+                tracing::debug!(%task, %error, "task failed");
+                Event::TaskFailed { task, error, repeatable: !(is_result && handed_out) }
+            }
+        };
+        let actions = self.scheduler.on_event(event);
+        self.act(actions)
+    }
+
+    /// Does what the scheduler says; whether a stage has finished.
+    fn act(&mut self, actions: Vec<Action>) -> Result<bool> {
+        let mut finished = false;
+        for action in actions {
+            match action {
+                Action::Launch(task, _) => self.launch(task),
+                Action::StageFinished(stage) => {
+                    finished = true;
+                    self.finish_stage(stage)?;
+                }
+                Action::StageFailed(_, error) => return Err(error),
+            }
+        }
+        Ok(finished)
+    }
+
+    fn launch(&mut self, task: TaskId) {
+        let Some(running) = self.running.get_mut(&task.stage) else { return };
+        running.attempts += 1;
+        let execution = running.execution.clone();
+        self.tasks.spawn(async move {
+            // Caught here and not by the scope, so that the failure has the task's name.
+            let attempt = std::panic::AssertUnwindSafe(execution.run_task(task));
+            let result = futures::FutureExt::catch_unwind(attempt).await;
+            Ok((task, result.unwrap_or_else(|panic| Err(firesteel_runtime::threads::panicked(&*panic)))))
+        });
+    }
+
+    fn finish_stage(&mut self, id: StageId) -> Result<()> {
+        let Some(running) = self.running.remove(&id) else { return Ok(()) };
+        let output = &running.execution.stage().output;
+        if output.distribution != Distribution::Any {
+            self.setup.services.shuffle.finish(output.id)?;
+        }
+        self.finish_report(&running, false);
+        self.setup.progress.lock().stages_finished += 1;
+        Ok(())
+    }
+
+    fn finish_report(&mut self, running: &RunningStage, cancelled: bool) {
+        let stage = Arc::new(running.execution.stage().clone());
+        let stats = self.setup.services.shuffle.stats(stage.output.id).unwrap_or_default();
+        self.report.stages.push(StageReport {
+            attempts: running.attempts,
+            started: running.started - self.start,
+            duration: running.started.elapsed(),
+            rows: stats.rows,
+            bytes: stats.bytes,
+            metrics: running.execution.metrics(),
+            scans: running.execution.scan_metrics().into_iter().map(|(id, m)| (id, describe_scan(&m))).collect(),
+            cancelled,
+            stage,
+        });
+    }
+
+    fn show_progress(&self) {
+        let mut progress = self.setup.progress.lock();
+        progress.memory = self.setup.services.memory.used() as u64;
+        progress.decisions = self.report.notes.len() as u32;
+    }
+}
+
+fn describe_scan(metrics: &firesteel_catalog::ScanMetrics) -> String {
+    let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    format!(
+        "rows decoded {}, rows pruned {}, row groups pruned {}, bytes read {}",
+        read(&metrics.rows),
+        read(&metrics.rows_pruned),
+        read(&metrics.groups_pruned),
+        read(&metrics.bytes)
+    )
+}
+
+struct QueryFacts {
+    exchanges: BTreeMap<ExchangeId, ExchangeStats>,
+    workers: usize,
+    memory_limit: u64,
+}
+
+impl Facts for QueryFacts {
+    fn exchange(&self, id: ExchangeId) -> Option<&ExchangeStats> {
+        self.exchanges.get(&id)
+    }
+
+    fn workers(&self) -> usize {
+        self.workers
+    }
+
+    fn memory_limit(&self) -> u64 {
+        self.memory_limit
+    }
+}
