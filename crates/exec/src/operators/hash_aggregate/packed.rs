@@ -135,17 +135,18 @@ impl<K: Word> PackedTable<K> {
         if !self.pack(columns, rows)? {
             return Ok(false);
         }
-        groups.reserve(rows);
-        let Some(first) = self.words.first() else { return Ok(true) };
-        // Rows often come clustered by their key.
-        let mut last = (*first, self.find(*first));
-        for row in 0..rows {
-            let word = self.words[row];
-            if word != last.0 {
-                last = (word, self.find(word));
-            }
-            groups.push(last.1);
+        let words = std::mem::take(&mut self.words);
+        if let Some(first) = words.first() {
+            // Rows often come clustered by their key.
+            let mut last = (*first, self.find(*first));
+            groups.extend(words.iter().map(|word| {
+                if *word != last.0 {
+                    last = (*word, self.find(*word));
+                }
+                last.1
+            }));
         }
+        self.words = words;
         Ok(true)
     }
 

@@ -13,6 +13,7 @@ use arrow::datatypes::*;
 use arrow::row::{RowConverter, Rows, SortField};
 use firesteel_common::{Error, Result, SqlType};
 use firesteel_expr::{Expr, SortKey};
+use firesteel_runtime::Reservation;
 
 use crate::operators::hash_aggregate::values::normalised;
 
@@ -100,8 +101,13 @@ impl KeyEncoder {
     }
 }
 
-/// Entries of all rows of `batches` of key columns, in order, and the bytes of the rows if they were needed.
-pub(crate) fn sorted(encoder: &KeyEncoder, batches: &[Vec<ArrayRef>]) -> Result<Vec<Entry>> {
+/// Entries of all rows of `batches` of key columns, in order. The bytes of the rows, if they are needed, are
+/// reserved for as long as they are held.
+pub(crate) fn sorted(
+    encoder: &KeyEncoder,
+    batches: &[Vec<ArrayRef>],
+    reservation: &mut Reservation,
+) -> Result<Vec<Entry>> {
     let total = batches.iter().map(|keys| keys.first().map_or(0, |k| k.len())).sum();
     let mut entries = Vec::with_capacity(total);
     for (batch, keys) in batches.iter().enumerate() {
@@ -112,8 +118,16 @@ pub(crate) fn sorted(encoder: &KeyEncoder, batches: &[Vec<ArrayRef>]) -> Result<
     if batches.iter().all(|keys| encoder.prefix_decides(keys)) {
         entries.sort_unstable_by_key(|e| e.prefix);
     } else {
-        let rows = batches.iter().map(|keys| encoder.rows(keys)).collect::<Result<Vec<_>>>()?;
+        let mut rows = Vec::with_capacity(batches.len());
+        let mut bytes = 0;
+        for keys in batches {
+            let encoded = encoder.rows(keys)?;
+            reservation.try_grow(encoded.size())?;
+            bytes += encoded.size();
+            rows.push(encoded);
+        }
         entries.sort_unstable_by(|a, b| compare(a, b, &rows));
+        reservation.shrink(bytes);
     }
     Ok(entries)
 }

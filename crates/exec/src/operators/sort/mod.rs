@@ -87,7 +87,7 @@ impl Operator for SortOperator {
 
     fn input_done(&mut self) -> Result<()> {
         if self.rows > 0 {
-            self.order = keys::sorted(&self.encoder, &self.keys)?;
+            self.order = keys::sorted(&self.encoder, &self.keys, &mut self.reservation)?;
             self.keys.clear();
         }
         Ok(())

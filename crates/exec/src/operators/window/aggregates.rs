@@ -1,7 +1,7 @@
 //! Aggregates over frames, by merging states; no function needs to know about windows.
 //!
-//! Frames that do not overlap (whole partitions, peers) are just groups: one pass. All others, running and
-//! sliding ones, are put together from blocks whose sizes are powers of two: level k has the state of the
+//! Frames that do not overlap (whole partitions, peers) are just groups: one pass. So are short ones; their
+//! rows are given several times. All others, running and long sliding ones, are put together from blocks whose sizes are powers of two: level k has the state of the
 //! 2^k rows from each row on, made by merging two blocks of level k-1, and a frame of n rows is the merge of
 //! one block per set bit of n, from its start on. That is O(rows · log(longest frame)) merges, all of
 //! them over whole columns, in the order of the rows. Only one level is kept at a time.
@@ -9,12 +9,19 @@
 //! A block may cover rows that no frame has together; that a sum overflows over such rows only is
 //! reported although no result has it.
 
-use arrow::array::{ArrayRef, BooleanArray, UInt32Array};
-use arrow::compute::take;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
+use arrow::compute::{concat, take};
 use firesteel_common::{Result, ResultExt};
 use firesteel_expr::{AggregateCall, EvalContext, Expr, GroupAccumulator};
 
 use super::frames::Segments;
+
+/// Rows of a frame on average up to which frames are computed one by one.
+const DIRECT: usize = 8;
+/// The same where the order of rows matters.
+const DIRECT_ORDERED: usize = 64;
+/// Rows that are given to an accumulator at a time then.
+const STEP: usize = 1 << 16;
 
 /// Computes one call over the frames of all rows.
 pub(super) struct FrameAggregate<'a> {
@@ -30,12 +37,31 @@ impl FrameAggregate<'_> {
     /// The result of each row.
     pub(super) fn compute(&self, frames: &Segments) -> Result<ArrayRef> {
         let (distinct, frame_of_row) = distinct(frames);
-        let results = if are_disjoint(&distinct) { self.one_pass(&distinct) } else { self.by_blocks(&distinct) };
-        let results = results.at(self.call.span)?;
+        let results = self.results(&distinct).at(self.call.span)?;
         if distinct.len() == frames.len() {
             return Ok(results);
         }
         Ok(take(&results, &UInt32Array::from(frame_of_row), None)?)
+    }
+
+    fn results(&self, frames: &Segments) -> Result<ArrayRef> {
+        let rows = self.partitions.len();
+        let seen: usize = (0..frames.len()).map(|f| (frames.ends[f] - frames.starts[f]) as usize).sum();
+        // Sums of floats depend on their order, so they are added row by row while that is bearable.
+        let is_ordered = self.call.args.iter().any(|e| e.ty().is_float());
+        if seen <= rows.saturating_mul(DIRECT) || (is_ordered && seen <= rows.saturating_mul(DIRECT_ORDERED)) {
+            self.directly(frames, seen)
+        } else if is_ordered && self.is_running(frames) {
+            self.row_by_row(frames)
+        } else {
+            self.by_blocks(frames)
+        }
+    }
+
+    /// Whether every frame starts with its partition.
+    fn is_running(&self, frames: &Segments) -> bool {
+        let first = |start: &u32| self.partitions.starts.get(*start as usize).is_none_or(|first| first == start);
+        frames.starts.iter().all(first) && frames.ends.is_sorted()
     }
 
     fn accumulator(&self, groups: usize) -> Result<Box<dyn GroupAccumulator>> {
@@ -46,26 +72,53 @@ impl FrameAggregate<'_> {
         Ok(accumulator)
     }
 
-    fn one_pass(&self, frames: &Segments) -> Result<ArrayRef> {
-        let count = frames.len();
+    /// Each frame is a group, to which its rows are given, `seen` in all.
+    fn directly(&self, frames: &Segments, seen: usize) -> Result<ArrayRef> {
+        let (rows, count) = (self.partitions.len(), frames.len());
         let mut accumulator = self.accumulator(count)?;
-        let (mut groups, mut rows) = (Vec::new(), Vec::new());
+        if seen == rows && are_disjoint(frames) {
+            // Every row is in one frame: nothing needs to be copied.
+            let group = |f: usize| std::iter::repeat_n(f as u32, (frames.ends[f] - frames.starts[f]) as usize);
+            let groups: Vec<u32> = (0..count).flat_map(group).collect();
+            accumulator.update(&groups, self.args, self.filter)?;
+            return accumulator.finish(0, count);
+        }
+        let (mut groups, mut places) = (Vec::new(), Vec::new());
         for frame in 0..count {
             let (start, end) = frames.range(frame);
             groups.extend(std::iter::repeat_n(frame as u32, end - start));
-            rows.extend(start as u32..end as u32);
-        }
-        if rows.len() == self.partitions.len() {
-            accumulator.update(&groups, self.args, self.filter)?;
-        } else {
-            // Some rows are in no frame.
-            let rows = UInt32Array::from(rows);
-            let args = take_all(self.args, &rows)?;
-            let filter = self.filter.map(|f| take(f, &rows, None)).transpose()?;
-            let filter = filter.as_ref().and_then(|f| arrow::array::AsArray::as_boolean_opt(f));
-            accumulator.update(&groups, &args, filter)?;
+            places.extend(start as u32..end as u32);
+            if groups.len() >= STEP || frame + 1 == count {
+                let rows = UInt32Array::from(std::mem::take(&mut places));
+                let filter = self.filter.map(|f| take(f, &rows, None)).transpose()?;
+                let filter = filter.as_ref().and_then(|f| f.as_boolean_opt());
+                accumulator.update(&groups, &take_all(self.args, &rows)?, filter)?;
+                groups.clear();
+            }
         }
         accumulator.finish(0, count)
+    }
+
+    /// For running frames: the result so far after each row.
+    fn row_by_row(&self, frames: &Segments) -> Result<ArrayRef> {
+        let mut accumulator = self.accumulator(1)?;
+        let mut results = Vec::with_capacity(frames.len());
+        let (mut first, mut next) = (0, 0);
+        for frame in 0..frames.len() {
+            let (start, end) = frames.range(frame);
+            if start != first {
+                accumulator = self.accumulator(1)?;
+                (first, next) = (start, start);
+            }
+            let more = end - next;
+            let args: Vec<ArrayRef> = self.args.iter().map(|a| a.slice(next, more)).collect();
+            let filter = self.filter.map(|f| f.slice(next, more));
+            accumulator.update(&vec![0; more], &args, filter.as_ref())?;
+            next = end;
+            results.push(accumulator.finish(0, 1)?);
+        }
+        let results: Vec<&dyn Array> = results.iter().map(|r| r.as_ref()).collect();
+        Ok(concat(&results)?)
     }
 
     fn by_blocks(&self, frames: &Segments) -> Result<ArrayRef> {

@@ -15,8 +15,8 @@ mod tests;
 use std::collections::HashMap;
 
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
-use arrow::compute::{cast, take};
-use firesteel_common::{Batch, Error, Result, ResultExt, SqlType};
+use arrow::compute::take;
+use firesteel_common::{Batch, Error, Result, ResultExt, SqlType, encoding};
 use firesteel_expr::evaluator::{Evaluator, Layout};
 use firesteel_expr::{ColumnRef, EvalContext, Expr, Frame, SortKey, WindowCall, WindowFunction};
 use firesteel_runtime::Reservation;
@@ -102,7 +102,7 @@ impl WindowOperator {
         let (mut columns, keys, args) = if keys.is_empty() {
             (input.columns().to_vec(), keys, args)
         } else {
-            let order = sorted(&self.encoder, std::slice::from_ref(&keys))?;
+            let order = sorted(&self.encoder, std::slice::from_ref(&keys), &mut self.reservation)?;
             let order = UInt32Array::from_iter_values(order.iter().map(|e| e.row));
             (sort(input.columns(), &order)?, sort(&keys, &order)?, sort(&args, &order)?)
         };
@@ -169,7 +169,7 @@ impl WindowOperator {
 
 /// `column` in the encoding of `ty`.
 fn typed(column: ArrayRef, ty: &SqlType) -> Result<ArrayRef> {
-    if *column.data_type() == ty.arrow() { Ok(column) } else { Ok(cast(&column, &ty.arrow())?) }
+    encoding::canonical(&column, ty)
 }
 
 impl Operator for WindowOperator {

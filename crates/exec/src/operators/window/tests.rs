@@ -184,6 +184,31 @@ fn sliding_sums_equal_direct_ones() {
 }
 
 #[test]
+fn long_frames_over_floats_are_added_in_order() {
+    let cx = task();
+    let input = columns(&[SqlType::Int, SqlType::Double]);
+    let values: Vec<f64> = (0..1000).map(|i| 1.0 / f64::from(i + 1)).collect();
+    let keys = Int32Array::from_iter_values(0..1000);
+    let batch = Batch::new(vec![Arc::new(keys), Arc::new(Float64Array::from(values.clone()))], 1000);
+    let running = frame(FrameUnit::Rows, FrameBound::Unbounded, FrameBound::CurrentRow);
+    let calls = [aggregate("sum", Some(&input[1]), running, &cx), aggregate("count", None, Frame::running(), &cx)];
+    let mut operator = WindowOperator::new(&[], &[key(&input[0], true, true)], &calls, &input, &cx).unwrap();
+    let sums: Vec<f64> = run(&mut operator, vec![batch])
+        .iter()
+        .flat_map(|b| b.columns()[2].as_primitive::<arrow::datatypes::Float64Type>().values().to_vec())
+        .collect();
+    let mut sum = 0.0;
+    let expected: Vec<f64> = values
+        .iter()
+        .map(|v| {
+            sum += v;
+            sum
+        })
+        .collect();
+    assert_eq!(sums, expected);
+}
+
+#[test]
 fn months_before_a_date() {
     let cx = task();
     let input = columns(&[SqlType::Date]);
