@@ -96,9 +96,16 @@ impl NestedLoopJoinOperator {
             let column = build_batches.columns.get(*i).cloned();
             column.ok_or_else(|| Error::internal("a column of the kept side is missing"))
         };
+        // Without a condition, one row says whether there is any, and two whether there is more than one.
+        let rows = match kind {
+            _ if condition.is_some() => build_batches.rows,
+            kind if kind.is_existence() => build_batches.rows.min(1),
+            JoinKind::LeftSingle => build_batches.rows.min(2),
+            _ => build_batches.rows,
+        };
         let side = BuildSide {
             columns: shape.build_columns.iter().map(kept).collect::<Result<_>>()?,
-            rows: build_batches.rows,
+            rows,
             matches: build_batches.matches.clone(),
             comparable: None,
         };
@@ -132,15 +139,15 @@ impl NestedLoopJoinOperator {
         let limit = self.pairs.batch_rows();
         while self.outer < probe as usize && self.positions.len() < limit {
             let position = self.outer as u32;
-            if self.inner == 0 && self.pairs.is_settled(position) {
-                self.outer += 1;
+            if self.pairs.is_settled(position) {
+                (self.outer, self.inner) = (self.outer + 1, 0);
                 continue;
             }
             let count = (limit - self.positions.len()).min(build as usize - self.inner);
             self.positions.resize(self.positions.len() + count, position);
             self.rows.extend(self.inner as u32..(self.inner + count) as u32);
             self.inner += count;
-            if self.inner == build as usize || self.pairs.is_settled(position) {
+            if self.inner == build as usize {
                 (self.outer, self.inner) = (self.outer + 1, 0);
             }
         }

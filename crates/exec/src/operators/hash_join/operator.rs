@@ -126,10 +126,11 @@ impl HashJoinOperator {
         } else {
             self.positions.resize(rows, 0);
             self.rows.resize(rows, 0);
+            let (positions, build_rows) = (self.positions.as_mut_slice(), self.rows.as_mut_slice());
             let mut count = 0;
             for (position, first) in self.firsts.iter().enumerate() {
-                self.positions[count] = position as u32;
-                self.rows[count] = *first;
+                positions[count] = position as u32;
+                build_rows[count] = *first;
                 count += usize::from(*first != NONE);
             }
             self.positions.truncate(count);

@@ -265,7 +265,14 @@ impl PairJoin {
             JoinKind::LeftAnti => Some(false),
             _ => return self.mark(&batch, truth).map(Some),
         };
-        let kept: Vec<u32> = (0..batch.rows()).filter(|row| truth(*row) == wanted).map(|row| row as u32).collect();
+        // Without branches: whether a row has a match is hard to predict.
+        let mut kept = vec![0u32; batch.rows()];
+        let mut count = 0;
+        for row in 0..kept.len() {
+            kept[count] = row as u32;
+            count += usize::from(truth(row) == wanted);
+        }
+        kept.truncate(count);
         if kept.is_empty() {
             return Ok(None);
         }
