@@ -102,6 +102,12 @@ pub trait ScalarFunction: Send + Sync {
     fn is_fallible(&self) -> bool {
         true
     }
+
+    /// [`ScalarFunction::is_fallible`] for settled types: `+` cannot fail on DOUBLE.
+    fn may_fail(&self, args: &[SqlType], ty: &SqlType) -> bool {
+        let _ = (args, ty);
+        self.is_fallible()
+    }
 }
 
 /// Computes a function over batches.
