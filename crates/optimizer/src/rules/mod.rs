@@ -1,23 +1,50 @@
 //! The rules, in order.
 
+mod casts;
+mod distinct_aggregates;
+mod empty;
 mod existence;
+mod infer;
+mod limits;
+mod nullability;
+mod outer_joins;
+mod projects;
 mod prune;
 mod pushdown;
+mod set_operations;
+mod simplify;
 
+use crate::join_order::JoinOrder;
 use crate::rule::OptimizerRule;
 use crate::unnest::Unnest;
 
 /// Rules that run before a query starts.
 pub(crate) fn once() -> Vec<Box<dyn OptimizerRule>> {
     vec![
+        Box::new(simplify::Simplify),
         Box::new(existence::MarksToJoins),
         Box::new(Unnest),
+        Box::new(set_operations::ReplaceSetOperations),
+        Box::new(distinct_aggregates::RewriteDistinctAggregates),
+        Box::new(nullability::UpdateNullability),
+        Box::new(simplify::Simplify),
+        Box::new(projects::CollapseProjects),
+        // Outer joins first: what they become decides what filters may pass.
         Box::new(pushdown::PushDownFilters),
+        Box::new(outer_joins::SimplifyOuterJoins),
+        Box::new(pushdown::PushDownFilters),
+        Box::new(infer::InferFilters),
+        Box::new(pushdown::PushDownFilters),
+        Box::new(limits::RemoveSorts),
+        Box::new(nullability::UpdateNullability),
+        Box::new(simplify::Simplify),
         Box::new(prune::PruneColumns),
+        Box::new(projects::CollapseProjects),
+        Box::new(limits::PushDownLimits),
     ]
 }
 
 /// Rules that run before a query starts and whenever a stage has ended.
 pub(crate) fn every_step() -> Vec<Box<dyn OptimizerRule>> {
-    vec![]
+    vec![Box::new(empty::PropagateEmpty), Box::new(limits::EliminateLimits), Box::new(JoinOrder)]
 }
