@@ -1,38 +1,27 @@
 //! Conversion of texts of CSV and JSON to the types of columns; what does not convert is NULL.
 
-use arrow::array::{ArrayRef, AsArray, StringViewArray};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::util::display::FormatOptions;
 use std::sync::Arc;
 
-use firesteel_common::{Error, Result, SqlType, encoding};
-use firesteel_expr::EvalContext;
+use arrow::array::ArrayRef;
+use firesteel_common::{Batch, ColumnId, Error, Result, Span, SqlType};
+use firesteel_expr::{ColumnRef, EvalContext, Evaluator, Expr, Layout};
 
-/// Converts texts to values of one type.
-#[derive(Debug)]
+/// Converts texts to values of one type, as TRY_CAST does.
 pub(crate) struct TextConverter {
-    ty: SqlType,
+    evaluator: Evaluator,
 }
 
 impl TextConverter {
     pub(crate) fn new(ty: &SqlType, cx: &EvalContext) -> Result<Self> {
-        let utc = matches!(&*cx.time_zone, "UTC" | "Etc/UTC" | "Z" | "GMT" | "+00:00");
-        if *ty == SqlType::Timestamp && !utc {
-            return Err(Error::unsupported(format!("Timestamps in text files in the time zone {}.", cx.time_zone)));
-        }
-        Ok(Self { ty: ty.clone() })
+        let column = ColumnRef { id: ColumnId(0), name: Arc::from("text"), ty: SqlType::String, nullable: true };
+        let input = Box::new(Expr::Column(column.clone()));
+        let cast = Expr::Cast { input, to: ty.clone(), safe: true, span: Span::NONE };
+        Ok(Self { evaluator: Evaluator::compile(&[cast], &Layout::new(&[column]), cx)? })
     }
 
     /// The values of `text`.
     pub(crate) fn convert(&mut self, text: &ArrayRef) -> Result<ArrayRef> {
-        let options = CastOptions { safe: true, format_options: FormatOptions::default() };
-        let trimmed: StringViewArray = text.as_string_view().iter().map(|v| v.map(str::trim)).collect();
-        let target = match self.ty {
-            // Arrow parses decimals of 128 bits only.
-            SqlType::Decimal(p, s) => arrow::datatypes::DataType::Decimal128(p, s as i8),
-            ref ty => ty.arrow(),
-        };
-        let trimmed: ArrayRef = Arc::new(trimmed);
-        encoding::canonical(&cast_with_options(&trimmed, &target, &options)?, &self.ty)
+        let batch = Batch::new(vec![text.clone()], text.len());
+        self.evaluator.evaluate(&batch)?.pop().ok_or_else(|| Error::internal("a cast gave no column"))
     }
 }

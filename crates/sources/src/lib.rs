@@ -15,8 +15,10 @@ pub mod parquet;
 mod partition;
 pub mod storage;
 pub mod text;
+pub mod write;
 
 pub use location::{ObjectStores, open_table};
 pub use memory::MemoryTable;
 pub use parquet::ParquetTable;
 pub use storage::{SourceFile, Storage};
+pub use write::{FileSink, FileSummary};

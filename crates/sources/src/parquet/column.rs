@@ -1,5 +1,7 @@
 //! Decoding one column of a morsel, forward and with gaps.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef};
 use firesteel_common::{Result, Scalar, SqlType, encoding};
 use parquet::arrow::ProjectionMask;
@@ -8,6 +10,7 @@ use parquet::arrow::arrow_reader::{
 };
 
 use super::file::{FileColumn, ParquetFile};
+use super::native::{self, Dictionaries, NativeCursor};
 use crate::storage::ByteSource;
 
 /// What a cursor reads.
@@ -25,27 +28,41 @@ pub(crate) struct ChunkRef {
 pub(crate) enum ColumnCursor {
     /// One value for all rows.
     Constant(Scalar),
+    /// Plain values and dictionary codes.
+    Native(Box<NativeCursor>),
     /// Any encoding, through the Parquet crate's Arrow reader.
     Generic(GenericCursor),
 }
 
 impl ColumnCursor {
-    /// A cursor on a stored column, whose values are to be of type `ty`.
-    pub(crate) fn stored(file: &ParquetFile, column: &FileColumn, chunk: ChunkRef, ty: SqlType) -> Self {
-        Self::Generic(GenericCursor {
-            chunk,
+    /// A cursor on a stored column of part `part`, whose values are to be of type `ty`.
+    pub(crate) fn stored(
+        file: &ParquetFile,
+        column: &FileColumn,
+        chunk: &ChunkRef,
+        part: usize,
+        ty: &SqlType,
+        dictionaries: &Arc<Dictionaries>,
+    ) -> Result<Self> {
+        if native::supports(file, column, chunk.group, ty) {
+            let cursor = NativeCursor::new(file, column, chunk, part, ty.clone(), dictionaries.clone())?;
+            return Ok(Self::Native(Box::new(cursor)));
+        }
+        Ok(Self::Generic(GenericCursor {
+            chunk: chunk.clone(),
             leaf: column.leaf,
-            ty,
+            ty: ty.clone(),
             reader: None,
             next: 0,
             arrow: file.footer.arrow.clone(),
-        })
+        }))
     }
 
     /// Rows `start .. start + rows` of the row group. `start` is not before the end of the last call's rows.
     pub(crate) fn read(&mut self, file: &ParquetFile, start: u64, rows: usize) -> Result<ArrayRef> {
         match self {
             Self::Constant(value) => Ok(value.to_array(rows)),
+            Self::Native(cursor) => cursor.read(file, start, rows),
             Self::Generic(cursor) => cursor.read(file, start, rows),
         }
     }

@@ -9,6 +9,8 @@ pub(crate) mod bounds;
 mod column;
 mod file;
 mod morsel;
+mod native;
+mod rle;
 mod scan;
 mod table;
 

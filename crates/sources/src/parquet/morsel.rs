@@ -53,7 +53,7 @@ impl MorselReader {
                 None => file.source.open(Some(cx.metrics.clone()))?,
             };
             let chunk = ChunkRef { source, group, end: split.end, chunk_rows };
-            cursors = plan.slots.iter().map(|column| cursor(&plan, part, *column, &chunk)).collect();
+            cursors = plan.slots.iter().map(|column| cursor(&plan, part, *column, &chunk)).collect::<Result<_>>()?;
             filter = RowFilter::compile(&plan.request.filters, &plan.static_columns, &cx.eval)?;
         }
         let decoded = vec![None; cursors.len()];
@@ -140,13 +140,14 @@ impl Iterator for MorselReader {
     }
 }
 
-fn cursor(plan: &ScanPlan, part: usize, column: usize, chunk: &ChunkRef) -> ColumnCursor {
-    let part = &plan.parts.parts[part];
+fn cursor(plan: &ScanPlan, index: usize, column: usize, chunk: &ChunkRef) -> Result<ColumnCursor> {
+    let part = &plan.parts.parts[index];
     match &part.places[column] {
-        Place::Constant(value) => ColumnCursor::Constant(value.clone()),
-        Place::Stored(index) => {
-            let stored = &part.file.footer.columns[*index];
-            ColumnCursor::stored(&part.file, stored, chunk.clone(), plan.parts.fields[column].ty.clone())
+        Place::Constant(value) => Ok(ColumnCursor::Constant(value.clone())),
+        Place::Stored(stored) => {
+            let stored = &part.file.footer.columns[*stored];
+            let ty = &plan.parts.fields[column].ty;
+            ColumnCursor::stored(&part.file, stored, chunk, index, ty, &plan.dictionaries)
         }
     }
 }

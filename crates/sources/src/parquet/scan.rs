@@ -11,6 +11,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 
 use super::bounds::{Bounds, may_match};
 use super::morsel::MorselReader;
+use super::native::Dictionaries;
 use super::table::{Parts, Place};
 
 /// Most rows of a morsel; it may be up to half as long again, rather than leave a short rest.
@@ -33,6 +34,8 @@ pub(crate) struct ScanPlan {
     pub(crate) keys: Vec<(usize, Effect)>,
     /// Slots of the columns to return.
     pub(crate) outputs: Vec<usize>,
+    /// Dictionaries that morsels have decoded.
+    pub(crate) dictionaries: Arc<Dictionaries>,
 }
 
 /// How many rows a runtime filter saw and let pass.
@@ -81,7 +84,7 @@ impl ScanPlan {
             .map(|(_, column)| (slot_of(*column), Effect::default()))
             .collect();
         let outputs = request.columns.iter().map(|(_, column)| slot_of(*column)).collect();
-        Self { parts, request, slots, static_columns, keys, outputs }
+        Self { parts, request, slots, static_columns, keys, outputs, dictionaries: Arc::default() }
     }
 
     /// The last row, not after `row`, where pages of the first column to read begin.

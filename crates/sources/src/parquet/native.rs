@@ -1,0 +1,615 @@
+//! Decoding of the common encodings (PLAIN and dictionary codes) straight into Arrow arrays.
+//!
+//! The Parquet crate reads and decompresses pages; this turns their values into arrays. Three things
+//! are gained over its record readers: any gap can be skipped at any time, so that one cursor serves a
+//! whole morsel; a dictionary is decoded once per row group and shared by all morsels of it; and short
+//! string dictionaries stay dictionaries, so that filters and group keys work on codes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arrow::array::*;
+use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
+use arrow::datatypes::*;
+use bytes::Bytes;
+use firesteel_common::{Result, SqlType};
+use parking_lot::Mutex;
+use parquet::basic::{Encoding, Type as PhysicalType};
+use parquet::column::page::{Page, PageReader};
+use parquet::errors::ParquetError;
+use parquet::file::reader::SerializedPageReader;
+
+use super::column::ChunkRef;
+use super::file::{FileColumn, ParquetFile};
+use super::rle::{RleDecoder, Truncated};
+use crate::storage::ByteSource;
+
+/// Longest dictionary of strings that is passed on as such.
+const MAX_DICTIONARY: usize = 1_024;
+
+/// Why a page cannot be decoded.
+#[derive(Debug)]
+pub(crate) struct Damage(String);
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<ParquetError> for Damage {
+    fn from(error: ParquetError) -> Self {
+        Damage(error.to_string())
+    }
+}
+
+impl From<arrow::error::ArrowError> for Damage {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        Damage(error.to_string())
+    }
+}
+
+impl From<Truncated> for Damage {
+    fn from(_: Truncated) -> Self {
+        Damage("a page ends before its values".to_string())
+    }
+}
+
+/// The values that codes stand for.
+#[derive(Debug)]
+pub(crate) enum Dictionary {
+    Int32(Vec<i32>),
+    Int64(Vec<i64>),
+    Float(Vec<f32>),
+    Double(Vec<f64>),
+    /// Strings or binaries, as views.
+    Bytes(ArrayRef),
+}
+
+/// Dictionaries of a scan by (part, row group, leaf). The oldest leave when they become too many
+/// bytes; tasks work on neighbouring row groups, so they are not wanted again.
+#[derive(Debug, Default)]
+pub(crate) struct Dictionaries(Mutex<(VecDeque<(DictionaryKey, Arc<Dictionary>, usize)>, usize)>);
+
+pub(crate) type DictionaryKey = (usize, usize, usize);
+const MAX_DICTIONARY_BYTES: usize = 128 << 20;
+
+impl Dictionaries {
+    fn get(&self, key: DictionaryKey) -> Option<Arc<Dictionary>> {
+        self.0.lock().0.iter().find(|(k, ..)| *k == key).map(|(_, dictionary, _)| dictionary.clone())
+    }
+
+    /// Adds one, unless another task was faster: all are to use the same, whose identity they compare.
+    fn insert(&self, key: DictionaryKey, dictionary: Arc<Dictionary>, bytes: usize) -> Arc<Dictionary> {
+        let mut held = self.0.lock();
+        if let Some((_, found, _)) = held.0.iter().find(|(k, ..)| *k == key) {
+            return found.clone();
+        }
+        held.0.push_back((key, dictionary.clone(), bytes));
+        held.1 += bytes;
+        while held.1 > MAX_DICTIONARY_BYTES
+            && let Some((_, _, oldest)) = held.0.pop_front()
+        {
+            held.1 -= oldest;
+        }
+        dictionary
+    }
+}
+
+/// A plain value of fixed width.
+trait Fixed: Copy + Default {
+    const WIDTH: usize;
+    fn decode(bytes: &[u8], out: &mut Vec<Self>);
+    fn of(dictionary: &Dictionary) -> Option<&[Self]>;
+}
+
+macro_rules! fixed {
+    ($($ty:ty, $variant:ident;)*) => {$(
+        impl Fixed for $ty {
+            const WIDTH: usize = size_of::<$ty>();
+            fn decode(bytes: &[u8], out: &mut Vec<Self>) {
+                let values = bytes.chunks_exact(Self::WIDTH);
+                out.extend(values.map(|v| <$ty>::from_le_bytes(v.try_into().unwrap_or_default())));
+            }
+            fn of(dictionary: &Dictionary) -> Option<&[Self]> {
+                match dictionary {
+                    Dictionary::$variant(values) => Some(values),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+fixed! { i32, Int32; i64, Int64; f32, Float; f64, Double; }
+
+#[derive(Debug)]
+enum Values {
+    /// The rest of the page.
+    Plain(Bytes),
+    Codes(RleDecoder),
+}
+
+/// The page at which a cursor stands.
+#[derive(Debug)]
+struct PageState {
+    rows: usize,
+    at: usize,
+    validity: Option<NullBuffer>,
+    values: Values,
+}
+
+/// A cursor on a column chunk.
+pub(crate) struct NativeCursor {
+    pages: SerializedPageReader<ByteSource>,
+    dictionaries: Arc<Dictionaries>,
+    key: DictionaryKey,
+    dictionary: Option<Arc<Dictionary>>,
+    physical: PhysicalType,
+    nullable: bool,
+    ty: SqlType,
+    page: Option<PageState>,
+    /// The row at which it stands.
+    next: u64,
+    codes: Vec<u32>,
+}
+
+/// Whether [`NativeCursor`] decodes a column chunk to `ty`.
+pub(crate) fn supports(file: &ParquetFile, column: &FileColumn, group: usize, ty: &SqlType) -> bool {
+    let chunk = file.metadata().row_group(group).column(column.leaf);
+    let encodings = chunk.encodings().all(|e| {
+        #[allow(deprecated, reason = "older writers name the encoding of levels that flat columns do not have")]
+        let levels = e == Encoding::BIT_PACKED;
+        levels || matches!(e, Encoding::PLAIN | Encoding::PLAIN_DICTIONARY | Encoding::RLE | Encoding::RLE_DICTIONARY)
+    });
+    let descriptor = chunk.column_descr();
+    let flat = descriptor.max_rep_level() == 0 && descriptor.max_def_level() <= 1;
+    let schema = file.footer.arrow.schema();
+    let Ok(arrow) = schema.field_with_name(&column.field.name).map(Field::data_type) else { return false };
+    let types = match (chunk.column_type(), arrow) {
+        (PhysicalType::INT32, DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Date32) => true,
+        (PhysicalType::INT32 | PhysicalType::INT64, DataType::Decimal64(..)) => true,
+        (PhysicalType::INT64, DataType::Int64 | DataType::Timestamp(TimeUnit::Microsecond, _)) => true,
+        (PhysicalType::FLOAT, DataType::Float32) | (PhysicalType::DOUBLE, DataType::Float64) => true,
+        (PhysicalType::BYTE_ARRAY, DataType::Utf8View | DataType::BinaryView) => true,
+        _ => false,
+    };
+    encodings && flat && types && column.field.ty == *ty
+}
+
+impl NativeCursor {
+    pub(crate) fn new(
+        file: &ParquetFile,
+        column: &FileColumn,
+        chunk: &ChunkRef,
+        part: usize,
+        ty: SqlType,
+        dictionaries: Arc<Dictionaries>,
+    ) -> Result<Self> {
+        let metadata = file.metadata();
+        let group = metadata.row_group(chunk.group);
+        let meta = group.column(column.leaf);
+        let locations = metadata.page_index().and_then(|i| i.page_locations(chunk.group, column.leaf).cloned());
+        let rows = group.num_rows().max(0) as usize;
+        let pages = SerializedPageReader::new(Arc::new(chunk.source.clone()), meta, rows, locations);
+        Ok(Self {
+            pages: pages.map_err(|e| file.source.damaged(&e))?,
+            dictionaries,
+            key: (part, chunk.group, column.leaf),
+            dictionary: None,
+            physical: meta.column_type(),
+            nullable: meta.column_descr().max_def_level() > 0,
+            ty,
+            page: None,
+            next: 0,
+            codes: Vec::new(),
+        })
+    }
+
+    /// Rows `start .. start + rows` of the row group.
+    pub(crate) fn read(&mut self, file: &ParquetFile, start: u64, rows: usize) -> Result<ArrayRef> {
+        self.read_at(start, rows).map_err(|e| file.source.damaged(&e))
+    }
+
+    fn read_at(&mut self, start: u64, rows: usize) -> Result<ArrayRef, Damage> {
+        self.skip(start.saturating_sub(self.next) as usize)?;
+        self.next = start + rows as u64;
+        Ok(match self.physical {
+            PhysicalType::INT32 => {
+                let (values, nulls) = self.read_fixed::<i32>(rows)?;
+                integers32(values, nulls, &self.ty)
+            }
+            PhysicalType::INT64 => {
+                let (values, nulls) = self.read_fixed::<i64>(rows)?;
+                integers64(values, nulls, &self.ty)
+            }
+            PhysicalType::FLOAT => {
+                let (values, nulls) = self.read_fixed::<f32>(rows)?;
+                Arc::new(Float32Array::try_new(values.into(), nulls)?)
+            }
+            PhysicalType::DOUBLE => {
+                let (values, nulls) = self.read_fixed::<f64>(rows)?;
+                Arc::new(Float64Array::try_new(values.into(), nulls)?)
+            }
+            _ => self.read_bytes(rows)?,
+        })
+    }
+
+    /// Leaves out rows; pages that they fill are not read.
+    fn skip(&mut self, mut rows: usize) -> Result<(), Damage> {
+        while rows > 0 {
+            if let Some(page) = self.page.as_mut().filter(|p| p.at < p.rows) {
+                let n = rows.min(page.rows - page.at);
+                page.skip(n, self.physical)?;
+                rows -= n;
+                continue;
+            }
+            self.page = None;
+            let next = self.pages.peek_next_page()?.ok_or(Truncated)?;
+            if next.is_dict {
+                self.read_dictionary()?;
+                continue;
+            }
+            match next.num_rows.or(next.num_levels).filter(|n| *n <= rows) {
+                Some(n) => {
+                    self.pages.skip_next_page()?;
+                    rows -= n;
+                }
+                None => self.load_page()?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The current page, with rows left, and how many of `rows` it has.
+    fn piece(
+        &mut self,
+        rows: usize,
+    ) -> Result<(&mut PageState, usize, &mut Vec<u32>, Option<&Arc<Dictionary>>), Damage> {
+        while self.page.as_ref().is_none_or(|p| p.at == p.rows) {
+            self.load_page()?;
+        }
+        let page = self.page.as_mut().ok_or(Truncated)?;
+        let n = rows.min(page.rows - page.at);
+        Ok((page, n, &mut self.codes, self.dictionary.as_ref()))
+    }
+
+    /// The dictionary page is next: takes it from the cache if another morsel has read it.
+    fn read_dictionary(&mut self) -> Result<(), Damage> {
+        if let Some(known) = self.dictionaries.get(self.key) {
+            self.pages.skip_next_page()?;
+            self.dictionary = Some(known);
+            return Ok(());
+        }
+        // It is read only when codes come: a chunk whose later pages are plain may not need it.
+        self.pages.skip_next_page()?;
+        Ok(())
+    }
+
+    fn need_dictionary(&mut self) -> Result<(), Damage> {
+        if self.dictionary.is_some() {
+            return Ok(());
+        }
+        if let Some(known) = self.dictionaries.get(self.key) {
+            self.dictionary = Some(known);
+            return Ok(());
+        }
+        let missing = || Damage("a page refers to a dictionary that is not there".to_string());
+        let page = self.pages.take_deferred_dictionary()?.ok_or_else(missing)?;
+        let Page::DictionaryPage { buf, num_values, .. } = page else { return Err(missing()) };
+        let bytes = buf.len();
+        let dictionary = decode_dictionary(buf, num_values as usize, self.physical, &self.ty)?;
+        self.dictionary = Some(self.dictionaries.insert(self.key, Arc::new(dictionary), bytes));
+        Ok(())
+    }
+
+    fn load_page(&mut self) -> Result<(), Damage> {
+        while self.pages.peek_next_page()?.ok_or(Truncated)?.is_dict {
+            self.read_dictionary()?;
+        }
+        let page = self.pages.get_next_page()?.ok_or(Truncated)?;
+        let encoding = page.encoding();
+        let rows = page.num_values() as usize;
+        let (validity, values) = match page {
+            Page::DataPage { buf, def_level_encoding, .. } if self.nullable => {
+                if def_level_encoding != Encoding::RLE {
+                    return Err(Damage(format!("levels in the encoding {def_level_encoding} are not supported")));
+                }
+                let length = buf.get(..4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes).ok_or(Truncated)?;
+                let end = 4 + length as usize;
+                if end > buf.len() {
+                    return Err(Truncated.into());
+                }
+                (RleDecoder::new(buf.slice(4..end), 1).read_validity(rows)?, buf.slice(end..))
+            }
+            Page::DataPage { buf, .. } => (None, buf),
+            Page::DataPageV2 { buf, def_levels_byte_len, rep_levels_byte_len, num_nulls, .. } => {
+                let start = rep_levels_byte_len as usize;
+                let end = start + def_levels_byte_len as usize;
+                if end > buf.len() {
+                    return Err(Truncated.into());
+                }
+                let nulls = self.nullable && num_nulls > 0;
+                let levels = nulls.then(|| RleDecoder::new(buf.slice(start..end), 1));
+                let validity = levels.map(|mut l| l.read_validity(rows)).transpose()?.flatten();
+                (validity, buf.slice(end..))
+            }
+            Page::DictionaryPage { .. } => return Err(Damage("a second dictionary page".to_string())),
+        };
+        let values = match encoding {
+            Encoding::PLAIN => Values::Plain(values),
+            #[allow(deprecated, reason = "older writers use this name for dictionary codes")]
+            Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY => {
+                self.need_dictionary()?;
+                let width = values.first().copied().unwrap_or(0) as usize;
+                if width > 32 {
+                    return Err(Damage(format!("dictionary codes of {width} bits")));
+                }
+                Values::Codes(RleDecoder::new(values.slice(values.len().min(1)..), width))
+            }
+            other => return Err(Damage(format!("the encoding {other} is not announced in the footer"))),
+        };
+        self.page = Some(PageState { rows, at: 0, validity, values });
+        Ok(())
+    }
+
+    fn read_fixed<T: Fixed>(&mut self, rows: usize) -> Result<(Vec<T>, Option<NullBuffer>), Damage> {
+        let mut out: Vec<T> = Vec::with_capacity(rows);
+        let mut nulls = NullBufferBuilder::new(rows);
+        let mut left = rows;
+        while left > 0 {
+            let (page, n, codes, dictionary) = self.piece(left)?;
+            let validity = page.take_validity(n);
+            let present = n - validity.as_ref().map_or(0, NullBuffer::null_count);
+            let before = out.len();
+            match &mut page.values {
+                Values::Plain(bytes) => {
+                    let length = present * T::WIDTH;
+                    if length > bytes.len() {
+                        return Err(Truncated.into());
+                    }
+                    T::decode(&bytes.split_to(length), &mut out);
+                }
+                Values::Codes(decoder) => {
+                    let dictionary = dictionary.and_then(|d| T::of(d)).unwrap_or_default();
+                    read_codes(decoder, present, codes, dictionary.len())?;
+                    out.extend(codes.iter().map(|code| dictionary[*code as usize]));
+                }
+            }
+            match validity {
+                Some(validity) => {
+                    spread(&mut out, before, n, &validity);
+                    nulls.append_buffer(&validity);
+                }
+                None => nulls.append_n_non_nulls(n),
+            }
+            left -= n;
+        }
+        Ok((out, nulls.finish()))
+    }
+
+    fn read_bytes(&mut self, rows: usize) -> Result<ArrayRef, Damage> {
+        let text = self.ty.is_string();
+        let mut pieces: Vec<ArrayRef> = Vec::new();
+        let mut coded = CodedPiece::default();
+        let mut plain = PlainPiece::default();
+        let mut left = rows;
+        while left > 0 {
+            let (page, n, codes, dictionary) = self.piece(left)?;
+            let validity = page.take_validity(n);
+            let present = n - validity.as_ref().map_or(0, NullBuffer::null_count);
+            match &mut page.values {
+                Values::Plain(bytes) => {
+                    pieces.extend(coded.finish(dictionary)?);
+                    plain.append(bytes, n, present, validity.as_ref())?;
+                }
+                Values::Codes(decoder) => {
+                    pieces.extend(plain.finish(text)?);
+                    let length = match dictionary.map(|d| &**d) {
+                        Some(Dictionary::Bytes(values)) => values.len(),
+                        _ => 0,
+                    };
+                    read_codes(decoder, present, codes, length)?;
+                    coded.append(codes, n, validity.as_ref());
+                }
+            }
+            left -= n;
+        }
+        pieces.extend(coded.finish(self.dictionary.as_ref())?);
+        pieces.extend(plain.finish(text)?);
+        if let [one] = pieces.as_slice() {
+            return Ok(one.clone());
+        }
+        let ty = self.ty.arrow();
+        let pieces = pieces.iter().map(|p| Ok(arrow::compute::cast(p, &ty)?)).collect::<Result<Vec<_>, Damage>>()?;
+        Ok(arrow::compute::concat(&pieces.iter().map(|p| p.as_ref()).collect::<Vec<&dyn Array>>())?)
+    }
+}
+
+impl PageState {
+    /// Validity of the next `n` rows, `None` if all are valid; moves on by them.
+    fn take_validity(&mut self, n: usize) -> Option<NullBuffer> {
+        let at = self.at;
+        self.at += n;
+        self.validity.as_ref().map(|v| v.slice(at, n)).filter(|v| v.null_count() > 0)
+    }
+
+    fn skip(&mut self, n: usize, physical: PhysicalType) -> Result<(), Damage> {
+        let present = n - self.take_validity(n).map_or(0, |v| v.null_count());
+        match &mut self.values {
+            Values::Codes(decoder) => decoder.skip(present)?,
+            Values::Plain(bytes) => {
+                let length = match physical {
+                    PhysicalType::INT32 | PhysicalType::FLOAT => present * 4,
+                    PhysicalType::INT64 | PhysicalType::DOUBLE => present * 8,
+                    _ => {
+                        let mut at = 0;
+                        for _ in 0..present {
+                            at = plain_value(bytes, at)?.1;
+                        }
+                        at
+                    }
+                };
+                if length > bytes.len() {
+                    return Err(Truncated.into());
+                }
+                let _ = bytes.split_to(length);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Range of the value whose length stands at `at`: its start and its end.
+#[inline]
+fn plain_value(bytes: &[u8], at: usize) -> Result<(usize, usize), Truncated> {
+    let length = bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes).ok_or(Truncated)?;
+    let end = at + 4 + length as usize;
+    if end > bytes.len() { Err(Truncated) } else { Ok((at + 4, end)) }
+}
+
+fn read_codes(decoder: &mut RleDecoder, n: usize, codes: &mut Vec<u32>, length: usize) -> Result<(), Damage> {
+    codes.clear();
+    decoder.read(n, codes)?;
+    if codes.iter().copied().max().is_some_and(|max| max as usize >= length) {
+        return Err(Damage("a code is not in the dictionary".to_string()));
+    }
+    Ok(())
+}
+
+/// Moves the values after `before` apart, so that each stands at its valid row of `n`.
+fn spread<T: Copy + Default>(out: &mut Vec<T>, before: usize, n: usize, validity: &NullBuffer) {
+    let mut from = out.len();
+    out.resize(before + n, T::default());
+    for row in (0..n).rev() {
+        if validity.is_valid(row) {
+            from -= 1;
+            out[before + row] = out[from];
+        } else {
+            out[before + row] = T::default();
+        }
+    }
+}
+
+fn integers32(values: Vec<i32>, nulls: Option<NullBuffer>, ty: &SqlType) -> ArrayRef {
+    let array = Int32Array::new(values.into(), nulls);
+    match ty {
+        SqlType::TinyInt => Arc::new(array.unary::<_, Int8Type>(|v| v as i8)),
+        SqlType::SmallInt => Arc::new(array.unary::<_, Int16Type>(|v| v as i16)),
+        SqlType::Date => Arc::new(array.reinterpret_cast::<Date32Type>()),
+        SqlType::Decimal(..) => Arc::new(array.unary::<_, Decimal64Type>(i64::from).with_data_type(ty.arrow())),
+        _ => Arc::new(array),
+    }
+}
+
+fn integers64(values: Vec<i64>, nulls: Option<NullBuffer>, ty: &SqlType) -> ArrayRef {
+    let array = Int64Array::new(values.into(), nulls);
+    match ty {
+        SqlType::Decimal(..) => Arc::new(array.reinterpret_cast::<Decimal64Type>().with_data_type(ty.arrow())),
+        SqlType::Timestamp | SqlType::TimestampNtz => {
+            Arc::new(array.reinterpret_cast::<TimestampMicrosecondType>().with_data_type(ty.arrow()))
+        }
+        _ => Arc::new(array),
+    }
+}
+
+fn decode_dictionary(buf: Bytes, n: usize, physical: PhysicalType, ty: &SqlType) -> Result<Dictionary, Damage> {
+    fn plain<T: Fixed>(buf: &[u8], n: usize) -> Result<Vec<T>, Damage> {
+        let mut values = Vec::with_capacity(n.min(buf.len()));
+        T::decode(buf.get(..n * T::WIDTH).ok_or(Truncated)?, &mut values);
+        Ok(values)
+    }
+    Ok(match physical {
+        PhysicalType::INT32 => Dictionary::Int32(plain(&buf, n)?),
+        PhysicalType::INT64 => Dictionary::Int64(plain(&buf, n)?),
+        PhysicalType::FLOAT => Dictionary::Float(plain(&buf, n)?),
+        PhysicalType::DOUBLE => Dictionary::Double(plain(&buf, n)?),
+        _ => {
+            let mut piece = PlainPiece::default();
+            piece.append(&mut buf.clone(), n, n, None)?;
+            let values = piece.finish(ty.is_string())?;
+            Dictionary::Bytes(values.unwrap_or_else(|| new_empty_array(&ty.arrow())))
+        }
+    })
+}
+
+/// Codes of consecutive pages.
+#[derive(Default)]
+struct CodedPiece {
+    keys: Vec<i32>,
+    nulls: Option<NullBufferBuilder>,
+}
+
+impl CodedPiece {
+    fn append(&mut self, codes: &[u32], rows: usize, validity: Option<&NullBuffer>) {
+        let before = self.keys.len();
+        self.keys.extend(codes.iter().map(|code| *code as i32));
+        let nulls = self.nulls.get_or_insert_with(|| NullBufferBuilder::new(rows));
+        match validity {
+            Some(validity) => {
+                spread(&mut self.keys, before, rows, validity);
+                nulls.append_buffer(validity);
+            }
+            None => nulls.append_n_non_nulls(rows),
+        }
+    }
+
+    fn finish(&mut self, dictionary: Option<&Arc<Dictionary>>) -> Result<Option<ArrayRef>, Damage> {
+        let Some(mut nulls) = self.nulls.take() else { return Ok(None) };
+        let keys = Int32Array::try_new(std::mem::take(&mut self.keys).into(), nulls.finish())?;
+        let Some(Dictionary::Bytes(values)) = dictionary.map(|d| &**d) else { return Err(Truncated.into()) };
+        if values.len() > MAX_DICTIONARY {
+            return Ok(Some(arrow::compute::take(values, &keys, None)?));
+        }
+        Ok(Some(Arc::new(DictionaryArray::try_new(keys, values.clone())?)))
+    }
+}
+
+/// Plain strings of consecutive pages: views of the pages' bytes.
+#[derive(Default)]
+struct PlainPiece {
+    views: Vec<u128>,
+    buffers: Vec<Buffer>,
+    nulls: Option<NullBufferBuilder>,
+}
+
+impl PlainPiece {
+    /// Takes `present` values off the front of `bytes`, for `rows` rows.
+    fn append(
+        &mut self,
+        bytes: &mut Bytes,
+        rows: usize,
+        present: usize,
+        validity: Option<&NullBuffer>,
+    ) -> Result<(), Damage> {
+        let block = self.buffers.len() as u32;
+        let before = self.views.len();
+        self.views.reserve(rows);
+        let mut at = 0;
+        for _ in 0..present {
+            let (start, end) = plain_value(bytes, at)?;
+            self.views.push(make_view(&bytes[start..end], block, start as u32));
+            at = end;
+        }
+        self.buffers.push(Buffer::from(bytes.split_to(at)));
+        let nulls = self.nulls.get_or_insert_with(|| NullBufferBuilder::new(rows));
+        match validity {
+            Some(validity) => {
+                spread(&mut self.views, before, rows, validity);
+                nulls.append_buffer(validity);
+            }
+            None => nulls.append_n_non_nulls(rows),
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, text: bool) -> Result<Option<ArrayRef>, Damage> {
+        let Some(mut nulls) = self.nulls.take() else { return Ok(None) };
+        let views = ScalarBuffer::from(std::mem::take(&mut self.views));
+        let buffers = std::mem::take(&mut self.buffers);
+        Ok(Some(if text {
+            Arc::new(StringViewArray::try_new(views, buffers, nulls.finish())?)
+        } else {
+            Arc::new(BinaryViewArray::try_new(views, buffers, nulls.finish())?)
+        }))
+    }
+}

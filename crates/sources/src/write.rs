@@ -1,0 +1,319 @@
+//! Writing batches to files.
+//!
+//! A file is written under a name that readers skip and gets its own name when it is complete, so that
+//! nobody ever sees half a file; one that is dropped unfinished is removed.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{Field as ArrowField, Schema, SchemaRef};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use firesteel_catalog::Field;
+use firesteel_common::{Batch, Error, Result, SqlType};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use crate::location::local_path;
+use crate::text::Options;
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSummary {
+    /// The file.
+    pub path: PathBuf,
+    /// Its rows.
+    pub rows: u64,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+/// A file being written.
+pub struct FileSink {
+    encoder: Option<Encoder>,
+    types: Vec<SqlType>,
+    temporary: PathBuf,
+    path: PathBuf,
+    rows: u64,
+}
+
+enum Encoder {
+    Parquet(Box<ArrowWriter<File>>, SchemaRef),
+    Csv(BufWriter<File>, CsvStyle),
+    Json(BufWriter<File>, Vec<String>),
+}
+
+struct CsvStyle {
+    separator: char,
+    quote: char,
+    escape: char,
+    null: String,
+}
+
+impl FileSink {
+    /// Starts a file of `format` (`parquet`, `csv`, `json`) with columns `fields`. If `target` has the
+    /// extension of the format and is no directory it is the file, else the directory (made if need be)
+    /// in which the file `part-…` number `part` is made.
+    ///
+    /// Options: `compression` (Parquet: snappy, the default, zstd, lz4, gzip, brotli, none); CSV:
+    /// `header`, `sep`, `quote`, `escape`, `nullValue`.
+    pub fn create(
+        format: &str,
+        target: &str,
+        fields: &[Field],
+        options: &BTreeMap<String, String>,
+        part: u32,
+    ) -> Result<Self> {
+        let options = Options::new(options);
+        let format = format.to_lowercase();
+        let target = local_path(target)
+            .ok_or_else(|| Error::unsupported(format!("Writing to {target} is not supported, only to local files.")))?;
+        let extension = match format.as_str() {
+            "parquet" => compression(&options)?.1,
+            "csv" | "json" => plain_only(&format, &options)?,
+            other => return Err(Error::unsupported(format!("Writing files of the format `{other}`."))),
+        };
+        let is_file = target.extension().is_some_and(|e| e.eq_ignore_ascii_case(&format)) && !target.is_dir();
+        let directory = if is_file { target.parent().unwrap_or(Path::new("/")) } else { &target };
+        std::fs::create_dir_all(directory).map_err(|e| cannot_write(directory, &e))?;
+        let unique = unique();
+        let path = if is_file {
+            target.clone()
+        } else {
+            directory.join(format!("part-{part:05}-{unique}{extension}.{format}"))
+        };
+        let temporary = directory.join(format!("._part-{part:05}-{unique}.tmp"));
+        let file = File::create(&temporary).map_err(|e| cannot_write(&temporary, &e))?;
+        let types = fields.iter().map(|f| f.ty.clone()).collect();
+        let mut sink = Self { encoder: None, types, temporary, path, rows: 0 };
+        sink.encoder = Some(Encoder::new(&format, file, fields, &options).map_err(|e| sink.failed(&e))?);
+        Ok(sink)
+    }
+
+    /// Appends the live rows of a batch.
+    pub fn write(&mut self, batch: &Batch) -> Result<()> {
+        let batch = batch.clone().canonical(&self.types)?;
+        self.rows += batch.rows() as u64;
+        let Some(encoder) = &mut self.encoder else { return Err(Error::internal("the file is finished")) };
+        let result = encoder.write(&batch, &self.types);
+        result.map_err(|e| self.failed(&e))
+    }
+
+    /// Completes the file and gives it its name.
+    pub fn finish(mut self) -> Result<FileSummary> {
+        if let Some(encoder) = self.encoder.take() {
+            encoder.close().map_err(|e| self.failed(&e))?;
+        }
+        std::fs::rename(&self.temporary, &self.path).map_err(|e| cannot_write(&self.path, &e))?;
+        let bytes = std::fs::metadata(&self.path).map_err(|e| cannot_write(&self.path, &e))?.len();
+        Ok(FileSummary { path: self.path.clone(), rows: self.rows, bytes })
+    }
+
+    /// Gives up: nothing remains of the file.
+    pub fn abort(self) {}
+
+    fn failed(&self, why: &dyn std::fmt::Display) -> Error {
+        cannot_write(&self.path, why)
+    }
+}
+
+impl Drop for FileSink {
+    fn drop(&mut self) {
+        // After `finish` it has another name; if removing fails, readers skip the name anyway.
+        self.encoder = None;
+        let _ = std::fs::remove_file(&self.temporary);
+    }
+}
+
+fn cannot_write(path: &Path, why: &dyn std::fmt::Display) -> Error {
+    let message = format!("Task failed while writing rows to {}. {why}", path.display());
+    Error::new(firesteel_common::ErrorKind::Io, "TASK_WRITE_FAILED", "58030", message)
+}
+
+/// A text that no other file of this or another process has.
+fn unique() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{:016x}-{:08x}-{next:04x}", now as u64, std::process::id())
+}
+
+fn plain_only(format: &str, options: &Options) -> Result<&'static str> {
+    match options.get("compression").map(str::to_lowercase).as_deref() {
+        None | Some("none" | "uncompressed") => Ok(""),
+        Some(other) => Err(Error::unsupported(format!("The compression `{other}` of {format} files."))),
+    }
+}
+
+fn compression(options: &Options) -> Result<(Compression, &'static str)> {
+    Ok(match options.get("compression").map(str::to_lowercase).as_deref() {
+        None | Some("snappy") => (Compression::SNAPPY, ".snappy"),
+        Some("none" | "uncompressed") => (Compression::UNCOMPRESSED, ""),
+        Some("gzip") => (Compression::GZIP(GzipLevel::default()), ".gz"),
+        Some("zstd") => (Compression::ZSTD(ZstdLevel::default()), ".zstd"),
+        Some("brotli") => (Compression::BROTLI(BrotliLevel::default()), ".br"),
+        Some("lz4" | "lz4_raw") => (Compression::LZ4_RAW, ".lz4"),
+        Some(other) => return Err(Error::config(format!("Codec [{other}] is not available."))),
+    })
+}
+
+impl Encoder {
+    fn new(format: &str, file: File, fields: &[Field], options: &Options) -> Result<Self> {
+        let names = || fields.iter().map(|f| f.name.to_string());
+        Ok(match format {
+            "parquet" => {
+                let columns = fields.iter().map(|f| ArrowField::new(&*f.name, f.ty.arrow(), f.nullable));
+                let schema = Arc::new(Schema::new(columns.collect::<Vec<_>>()));
+                let properties = WriterProperties::builder().set_compression(compression(options)?.0).build();
+                let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties));
+                let writer =
+                    writer.map_err(|e| Error::unsupported(format!("Writing these columns to Parquet: {e}")))?;
+                Encoder::Parquet(Box::new(writer), schema)
+            }
+            "csv" => {
+                let style = CsvStyle {
+                    separator: options.character(&["sep", "delimiter"], ',')?.unwrap_or(','),
+                    quote: options.character(&["quote"], '"')?.unwrap_or('"'),
+                    escape: options.character(&["escape"], '\\')?.unwrap_or('\\'),
+                    null: options.get("nullValue").unwrap_or_default().to_string(),
+                };
+                let mut out = BufWriter::new(file);
+                if options.flag("header")? {
+                    let mut line = String::new();
+                    names().enumerate().for_each(|(i, name)| style.push(&mut line, i, Some(&name)));
+                    writeln!(out, "{line}")?;
+                }
+                Encoder::Csv(out, style)
+            }
+            _ => Encoder::Json(BufWriter::new(file), names().map(|n| quoted(&n)).collect()),
+        })
+    }
+
+    fn write(&mut self, batch: &Batch, types: &[SqlType]) -> Result<()> {
+        let (out, style, names) = match self {
+            Encoder::Parquet(writer, schema) => {
+                let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.rows()));
+                let columns = batch.columns().to_vec();
+                let batch = RecordBatch::try_new_with_options(schema.clone(), columns, &options)?;
+                return writer.write(&batch).map_err(|e| Error::io(e.to_string()));
+            }
+            Encoder::Csv(out, style) => (out, Some(style), Vec::new()),
+            Encoder::Json(out, names) => (out, None, names.clone()),
+        };
+        let format = FormatOptions::new();
+        let columns = batch.columns().iter().zip(types);
+        let columns: Vec<TextColumn<'_>> =
+            columns.map(|(c, ty)| TextColumn::new(c, ty, &format)).collect::<Result<_>>()?;
+        let mut line = String::new();
+        for row in 0..batch.rows() {
+            line.clear();
+            match &style {
+                Some(style) => {
+                    for (i, column) in columns.iter().enumerate() {
+                        style.push(&mut line, i, column.text(row)?.as_deref());
+                    }
+                }
+                None => json_object(&mut line, &names, &columns, row)?,
+            }
+            writeln!(out, "{line}")?;
+        }
+        Ok(())
+    }
+
+    fn close(self) -> Result<()> {
+        match self {
+            Encoder::Parquet(writer, _) => writer.close().map(|_| ()).map_err(|e| Error::io(e.to_string())),
+            Encoder::Csv(mut out, _) | Encoder::Json(mut out, _) => Ok(out.flush()?),
+        }
+    }
+}
+
+fn json_object(line: &mut String, names: &[String], columns: &[TextColumn<'_>], row: usize) -> Result<()> {
+    line.push('{');
+    for (name, column) in names.iter().zip(columns) {
+        // Fields that are NULL are left out, as Spark does.
+        let Some(text) = column.text(row)? else { continue };
+        if line.len() > 1 {
+            line.push(',');
+        }
+        line.push_str(name);
+        line.push(':');
+        let bare = column.ty.is_numeric() && !text.contains(['N', 'I', 'i']) || *column.ty == SqlType::Boolean;
+        line.push_str(&if bare { text } else { quoted(&text) });
+    }
+    line.push('}');
+    Ok(())
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+impl CsvStyle {
+    fn push(&self, line: &mut String, index: usize, value: Option<&str>) {
+        if index > 0 {
+            line.push(self.separator);
+        }
+        let Some(value) = value else {
+            line.push_str(&self.null);
+            return;
+        };
+        let special = |c| c == self.separator || c == self.quote || c == '\n' || c == '\r';
+        if !value.is_empty() && !value.contains(special) && value != self.null {
+            line.push_str(value);
+            return;
+        }
+        line.push(self.quote);
+        for c in value.chars() {
+            if c == self.quote || c == self.escape {
+                line.push(self.escape);
+            }
+            line.push(c);
+        }
+        line.push(self.quote);
+    }
+}
+
+/// A column as texts.
+struct TextColumn<'a> {
+    array: &'a ArrayRef,
+    ty: &'a SqlType,
+    formatter: ArrayFormatter<'a>,
+}
+
+impl<'a> TextColumn<'a> {
+    fn new(array: &'a ArrayRef, ty: &'a SqlType, options: &'a FormatOptions<'a>) -> Result<Self> {
+        if *ty == SqlType::Binary || ty.is_interval() {
+            return Err(Error::unsupported(format!("Writing columns of type {ty} to text files.")));
+        }
+        Ok(Self { array, ty, formatter: ArrayFormatter::try_new(array, options)? })
+    }
+
+    fn text(&self, row: usize) -> Result<Option<String>> {
+        if self.array.is_null(row) || *self.ty == SqlType::Void {
+            return Ok(None);
+        }
+        let micros = || self.array.as_primitive::<arrow::datatypes::TimestampMicrosecondType>().value(row);
+        Ok(Some(match self.ty {
+            SqlType::Timestamp => format!("{}Z", timestamp(micros())?),
+            SqlType::TimestampNtz => timestamp(micros())?,
+            SqlType::String | SqlType::Char(_) | SqlType::Varchar(_) => {
+                self.array.as_string_view().value(row).to_string()
+            }
+            _ => self.formatter.value(row).try_to_string()?,
+        }))
+    }
+}
+
+/// Spark's `yyyy-MM-dd'T'HH:mm:ss.SSS`, with microseconds if there are any.
+fn timestamp(micros: i64) -> Result<String> {
+    let time = chrono::DateTime::from_timestamp_micros(micros);
+    let time = time.ok_or_else(|| Error::overflow(format!("The timestamp {micros} is out of range.")))?;
+    let format = if micros % 1_000 == 0 { "%Y-%m-%dT%H:%M:%S%.3f" } else { "%Y-%m-%dT%H:%M:%S%.6f" };
+    Ok(time.format(format).to_string())
+}
