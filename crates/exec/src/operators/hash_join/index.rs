@@ -131,9 +131,15 @@ impl KeyIndex {
     pub(super) fn insert(&self, rows: std::ops::Range<usize>, alone: bool) {
         match (&self.slots, &self.keys) {
             (Slots::Dense { min, first }, BuildKeys::Word(keys)) => self.insert_dense(rows, *min, first, keys, alone),
-            (Slots::Hash { slots, chain }, BuildKeys::Word(keys)) => self.insert_hashed(rows, slots, chain, keys),
-            (Slots::Hash { slots, chain }, BuildKeys::Wide(keys)) => self.insert_hashed(rows, slots, chain, keys),
-            (Slots::Hash { slots, chain }, BuildKeys::Bytes(keys)) => self.insert_hashed(rows, slots, chain, keys),
+            (Slots::Hash { slots, chain }, BuildKeys::Word(keys)) => {
+                self.insert_hashed(rows, slots, chain, keys, alone);
+            }
+            (Slots::Hash { slots, chain }, BuildKeys::Wide(keys)) => {
+                self.insert_hashed(rows, slots, chain, keys, alone);
+            }
+            (Slots::Hash { slots, chain }, BuildKeys::Bytes(keys)) => {
+                self.insert_hashed(rows, slots, chain, keys, alone);
+            }
             (Slots::Dense { .. }, _) => {}
         }
     }
@@ -177,6 +183,7 @@ impl KeyIndex {
         slots: &[AtomicU64],
         chain: &[AtomicU32],
         keys: &K,
+        alone: bool,
     ) {
         let mask = slots.len() - 1;
         for row in rows.filter(|row| self.is_comparable(*row)) {
@@ -195,6 +202,11 @@ impl KeyIndex {
                 }
                 chain[row].store(held as u32, Ordering::Relaxed);
                 let changed = held & !u64::from(NONE) | tag | row as u64;
+                if alone {
+                    // A locked instruction would wait for all loads before it.
+                    slot.store(changed, Ordering::Relaxed);
+                    break;
+                }
                 match slot.compare_exchange_weak(held, changed, Ordering::AcqRel, Ordering::Acquire) {
                     Ok(_) => break,
                     Err(now) => held = now,
@@ -238,7 +250,9 @@ fn find<B: KeySlice>(mut row: u32, chain: &[AtomicU32], keys: &B, key: &B::Key) 
     row
 }
 
-/// Two passes: the first one only loads slots, which the processor does for many rows at a time.
+/// In passes over all rows, without branches on what memory holds: first the slots are loaded, then the keys that
+/// they lead to, then, for rows whose key is another one, the next link of the chain, and so on. The
+/// loads of a pass do not depend on each other, so the processor has many of them under way.
 fn lookup_hashed<B, P>(
     slots: &[AtomicU64],
     chain: &[AtomicU32],
@@ -258,11 +272,30 @@ fn lookup_hashed<B, P>(
         if held & tag(hash) != 0 { held as u32 } else { NONE }
     }));
     clear_incomparable(comparable, out);
-    for (row, first) in out.iter_mut().enumerate() {
-        if *first != NONE {
-            *first = find(*first, chain, build, probe.at(row));
-        }
+    let out = out.as_mut_slice();
+    let mut open: Vec<u32> = (0..out.len() as u32).collect();
+    retain(&mut open, |row| out[row] != NONE);
+    while !open.is_empty() {
+        retain(&mut open, |row| build.at(out[row] as usize) != probe.at(row));
+        open.iter().for_each(|row| {
+            let link = &mut out[*row as usize];
+            *link = chain[*link as usize].load(Ordering::Relaxed);
+        });
+        retain(&mut open, |row| out[row] != NONE);
     }
+}
+
+/// Keeps the rows that `keep` is true for, without branching on it.
+#[inline]
+fn retain(rows: &mut Vec<u32>, keep: impl Fn(usize) -> bool) {
+    let slots = rows.as_mut_slice();
+    let mut count = 0;
+    for i in 0..slots.len() {
+        let row = slots[i];
+        slots[count] = row;
+        count += usize::from(keep(row as usize));
+    }
+    rows.truncate(count);
 }
 
 fn clear_incomparable(comparable: Option<&NullBuffer>, out: &mut [u32]) {

@@ -14,6 +14,7 @@ use arrow::datatypes::DataType;
 use firesteel_common::{Batch, Error, Result, Selection, TaskId};
 use firesteel_plan::logical::JoinKind;
 use firesteel_plan::physical::Side;
+use firesteel_runtime::CancelToken;
 
 use super::expressions::Exprs;
 use super::index::NONE;
@@ -27,6 +28,7 @@ pub(in crate::operators) struct PairJoin {
     pub(in crate::operators) side: BuildSide,
     condition: Option<Exprs>,
     task: TaskId,
+    cancel: CancelToken,
     batch_rows: usize,
     /// Whether probe rows without a match come as pairs with [`NONE`].
     unmatched_are_pairs: bool,
@@ -62,6 +64,7 @@ impl PairJoin {
             side,
             condition,
             task: cx.id,
+            cancel: cx.cancel.clone(),
             batch_rows: cx.batch_rows.max(1),
             unmatched_are_pairs,
             batch: None,
@@ -110,6 +113,8 @@ impl PairJoin {
         rows: &mut Vec<u32>,
         ascending: bool,
     ) -> Result<Option<Batch>> {
+        // A probe batch may have any number of pairs of which none survives.
+        self.cancel.check()?;
         self.filter(positions, rows)?;
         self.note(positions, rows)?;
         if positions.is_empty() || self.shape.kind.is_existence() {

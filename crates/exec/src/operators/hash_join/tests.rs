@@ -284,7 +284,7 @@ impl Case {
 
     fn check(&self, seed: u64, sizes: (usize, usize), batch_rows: usize) {
         let mut random = Random(seed);
-        let nulls = seed % 3 != 0;
+        let nulls = !seed.is_multiple_of(3);
         let (left, right) = (random.rows(sizes.0, 9, nulls), random.rows(sizes.1, 9, nulls));
         let result = self.run(&left, &right, batch_rows);
         let described = format!("{self:?} seed {seed} sizes {sizes:?}");
@@ -437,4 +437,35 @@ fn an_error_of_one_helper_reaches_all() {
     assert_eq!(build.help(&cx).map_err(condition), Err("UNABLE_TO_ACQUIRE_MEMORY".to_owned()));
     let table = block_on(build.ready(&cx.cancel));
     assert_eq!(table.map(|t| t.rows()).map_err(condition), Err("UNABLE_TO_ACQUIRE_MEMORY".to_owned()));
+}
+
+#[test]
+fn threads_that_insert_at_once_lose_no_row() {
+    let cx = context(8192);
+    // 50,000 keys with four rows each, and a fifth of which three rows out of four are NULL.
+    let rows: Vec<Row> =
+        (0..250_000).map(|i| ((i < 200_000 || i % 4 == 0).then_some(i / 4), Some(0), None, i)).collect();
+    let probe: Vec<Row> = (0..70_000).map(|i| (Some(i), Some(0), None, i)).collect();
+    for key in [KeyType::Dense, KeyType::Sparse, KeyType::Two] {
+        for kind in [JoinKind::Inner, JoinKind::LeftSemi] {
+            let (semi, build) = (kind == JoinKind::LeftSemi, Side::Right);
+            let case = Case { kind, build, key, null_safe: false, null_aware: false, residual: false, tasks: 4 };
+            let (l, r) = (columns(0, key), columns(10, key));
+            let spec = Arc::new(JoinSpec::new(&case.node(), &l, &r, &case.output()).unwrap());
+            // Keys of the sparse type are spread over the top bits and wrap; these are few enough not to.
+            let shrink = |rows: &[Row]| rows.iter().map(|r| (r.0.map(|a| a % 8000), r.1, r.2, r.3)).collect();
+            let sparse = key == KeyType::Sparse;
+            let (rows, probe): (Vec<Row>, Vec<Row>) =
+                if sparse { (shrink(&rows), shrink(&probe[..8000])) } else { (rows.clone(), probe.clone()) };
+            let build = JoinBuild::new(spec, batches(&rows, key, 30_000), 4, &cx).unwrap();
+            std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(|| build.help(&cx).unwrap()))));
+            let table = block_on(build.ready(&cx.cancel)).unwrap();
+            let operator = HashJoinOperator::new(table, 0, &cx).unwrap();
+            let output = drive(vec![operator], &batches(&probe, key, 10_000)).unwrap();
+            let count: usize = output.iter().map(Batch::rows).sum();
+            let matched = rows.iter().filter(|r| r.0.is_some()).count();
+            let keys = if sparse { 8000 } else { 62_500 };
+            assert_eq!(count, if semi { keys } else { matched }, "{case:?}");
+        }
+    }
 }
