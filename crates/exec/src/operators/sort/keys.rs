@@ -126,10 +126,41 @@ pub(crate) fn sorted(
             bytes += encoded.size();
             rows.push(encoded);
         }
-        entries.sort_unstable_by(|a, b| compare(a, b, &rows));
+        entries.sort_unstable_by_key(|e| e.prefix);
+        sort_ties(&mut entries, &rows, 0);
         reservation.shrink(bytes);
     }
     Ok(entries)
+}
+
+/// Orders the runs of equal prefixes in sorted `entries` by the bytes of their rows from `depth` on: eight at
+/// a time, which are the next prefixes, since words compare faster than slices elsewhere in memory.
+fn sort_ties(entries: &mut [Entry], rows: &[Rows], depth: usize) {
+    const SHORT: usize = 8;
+    const DEEPEST: usize = 64;
+    for run in entries.chunk_by_mut(|a, b| a.prefix == b.prefix).filter(|run| run.len() > 1) {
+        if run.len() <= SHORT || depth >= DEEPEST {
+            run.sort_unstable_by(|a, b| compare(a, b, rows));
+            continue;
+        }
+        for entry in run.iter_mut() {
+            let row = rows[entry.batch as usize].row(entry.row as usize);
+            entry.prefix = word(row.data().get(depth..).unwrap_or_default());
+        }
+        run.sort_unstable_by_key(|e| e.prefix);
+        sort_ties(run, rows, depth + 8);
+    }
+}
+
+/// The first eight bytes as a number that compares like them.
+#[inline]
+fn word(bytes: &[u8]) -> u64 {
+    if let Some(bytes) = bytes.first_chunk::<8>() {
+        return u64::from_be_bytes(*bytes);
+    }
+    let mut word = [0; 8];
+    word[..bytes.len()].copy_from_slice(bytes);
+    u64::from_be_bytes(word)
 }
 
 /// Order of two entries of batches that have these rows.
@@ -151,12 +182,6 @@ fn words(column: &ArrayRef) -> Result<Vec<u64>> {
         let bits = v.to_bits();
         if bits & SIGN == 0 { bits | SIGN } else { !bits }
     };
-    let text = |bytes: &[u8]| {
-        let mut word = [0; 8];
-        let length = bytes.len().min(8);
-        word[..length].copy_from_slice(&bytes[..length]);
-        u64::from_be_bytes(word)
-    };
     Ok(match column.data_type() {
         DataType::Null => vec![0; column.len()],
         DataType::Boolean => column.as_boolean().values().iter().map(u64::from).collect(),
@@ -177,8 +202,8 @@ fn words(column: &ArrayRef) -> Result<Vec<u64>> {
             column.as_primitive::<Float32Type>().values().iter().map(|v| float(f64::from(*v))).collect()
         }
         DataType::Float64 => column.as_primitive::<Float64Type>().values().iter().map(|v| float(*v)).collect(),
-        DataType::Utf8View => column.as_string_view().iter().map(|v| text(v.unwrap_or_default().as_bytes())).collect(),
-        DataType::BinaryView => column.as_binary_view().iter().map(|v| text(v.unwrap_or_default())).collect(),
+        DataType::Utf8View => column.as_string_view().iter().map(|v| word(v.unwrap_or_default().as_bytes())).collect(),
+        DataType::BinaryView => column.as_binary_view().iter().map(|v| word(v.unwrap_or_default())).collect(),
         other => return Err(Error::internal(format!("no sort key of {other}"))),
     })
 }

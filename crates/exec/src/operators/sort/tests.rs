@@ -76,3 +76,19 @@ fn top_k_of_many_batches_is_the_start_of_the_sort() {
         assert_eq!(top, all[..limit]);
     }
 }
+
+#[test]
+fn long_common_starts_are_ordered_by_what_follows() {
+    let cx = task();
+    let input = columns(&[SqlType::String, SqlType::Int]);
+    let start = "x".repeat(70);
+    // 100 texts, each twice, with and without a common start.
+    let texts: Vec<String> = (0..200).map(|i| format!("{}{:03}", &start[..(i % 2) * 70], i * 77 % 100)).collect();
+    let numbers = Int32Array::from_iter_values((0..200).map(|i| -i));
+    let batch = Batch::new(vec![Arc::new(StringViewArray::from_iter_values(&texts)), Arc::new(numbers)], 200);
+    let mut expected: Vec<(String, i32)> = texts.into_iter().zip((0..200).map(|i| -i)).collect();
+    expected.sort();
+    let expected: Vec<String> = expected.iter().map(|(text, number)| format!("{text} {number}")).collect();
+    let keys = [key(&input[0], true, true), key(&input[1], true, true)];
+    assert_eq!(text(&run(&mut SortOperator::new(&keys, &input, &cx).unwrap(), vec![batch])), expected);
+}

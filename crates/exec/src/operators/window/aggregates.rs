@@ -1,7 +1,8 @@
 //! Aggregates over frames, by merging states; no function needs to know about windows.
 //!
 //! Frames that do not overlap (whole partitions, peers) are just groups: one pass. So are short ones; their
-//! rows are given several times. All others, running and long sliding ones, are put together from blocks whose sizes are powers of two: level k has the state of the
+//! rows are given several times. Running ones, which all start with their partition, are a prefix scan over
+//! states ([`super::scan`]): O(rows) merges. Long sliding ones are put together from blocks whose sizes are powers of two: level k has the state of the
 //! 2^k rows from each row on, made by merging two blocks of level k-1, and a frame of n rows is the merge of
 //! one block per set bit of n, from its start on. That is O(rows · log(longest frame)) merges, all of
 //! them over whole columns, in the order of the rows. Only one level is kept at a time.
@@ -15,6 +16,7 @@ use firesteel_common::{Result, ResultExt};
 use firesteel_expr::{AggregateCall, EvalContext, Expr, GroupAccumulator};
 
 use super::frames::Segments;
+use super::scan::scan;
 
 /// Rows of a frame on average up to which frames are computed one by one.
 const DIRECT: usize = 8;
@@ -51,10 +53,12 @@ impl FrameAggregate<'_> {
         let is_ordered = self.call.args.iter().any(|e| e.ty().is_float());
         if seen <= rows.saturating_mul(DIRECT) || (is_ordered && seen <= rows.saturating_mul(DIRECT_ORDERED)) {
             self.directly(frames, seen)
-        } else if is_ordered && self.is_running(frames) {
+        } else if !self.is_running(frames) {
+            self.by_blocks(frames)
+        } else if is_ordered {
             self.row_by_row(frames)
         } else {
-            self.by_blocks(frames)
+            self.running(frames)
         }
     }
 
@@ -121,6 +125,29 @@ impl FrameAggregate<'_> {
         Ok(concat(&results)?)
     }
 
+    /// For running frames: the states of what each frame adds to the one before, scanned.
+    fn running(&self, frames: &Segments) -> Result<ArrayRef> {
+        let count = frames.len();
+        let (mut groups, mut places) = (Vec::new(), Vec::new());
+        let mut next = 0;
+        for frame in 0..count {
+            let (start, end) = frames.range(frame);
+            next = next.max(start);
+            groups.extend(std::iter::repeat_n(frame as u32, end - next));
+            places.extend(next as u32..end as u32);
+            next = end;
+        }
+        let mut added = self.accumulator(count)?;
+        let rows = UInt32Array::from(places);
+        let filter = self.filter.map(|f| take(f, &rows, None)).transpose()?;
+        added.update(&groups, &take_all(self.args, &rows)?, filter.as_ref().and_then(|f| f.as_boolean_opt()))?;
+        let states = added.states(0, count)?;
+        let states = scan(states, &frames.starts, &|groups| self.accumulator(groups))?;
+        let mut results = self.accumulator(count)?;
+        results.merge(&(0..count as u32).collect::<Vec<_>>(), &states)?;
+        results.finish(0, count)
+    }
+
     fn by_blocks(&self, frames: &Segments) -> Result<ArrayRef> {
         let (rows, count) = (self.partitions.len(), frames.len());
         let longest = (0..count).map(|f| frames.ends[f] - frames.starts[f]).max().unwrap_or(0);
@@ -161,7 +188,7 @@ impl FrameAggregate<'_> {
     }
 }
 
-fn take_all(columns: &[ArrayRef], rows: &UInt32Array) -> Result<Vec<ArrayRef>> {
+pub(super) fn take_all(columns: &[ArrayRef], rows: &UInt32Array) -> Result<Vec<ArrayRef>> {
     columns.iter().map(|c| Ok(take(c, rows, None)?)).collect()
 }
 

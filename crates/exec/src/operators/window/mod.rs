@@ -7,6 +7,7 @@
 
 mod aggregates;
 mod frames;
+mod scan;
 mod values;
 
 #[cfg(test)]
@@ -14,7 +15,7 @@ mod tests;
 
 use std::collections::HashMap;
 
-use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, UInt32Array};
 use arrow::compute::take;
 use firesteel_common::{Batch, Error, Result, ResultExt, SqlType, encoding};
 use firesteel_expr::evaluator::{Evaluator, Layout};

@@ -209,6 +209,37 @@ fn long_frames_over_floats_are_added_in_order() {
 }
 
 #[test]
+fn running_aggregates_over_long_and_short_partitions() {
+    let cx = task();
+    let input = columns(&[SqlType::Int, SqlType::Int, SqlType::BigInt]);
+    // Partition p has p * p rows; two rows with equal keys are peers.
+    let rows: Vec<(i32, i32, i64)> =
+        (1..16).flat_map(|p| (0..p * p).map(move |i| (p, i / 2, i64::from(i * 31 % 17)))).collect();
+    let batch = Batch::new(
+        vec![
+            Arc::new(Int32Array::from_iter_values(rows.iter().map(|r| r.0))),
+            Arc::new(Int32Array::from_iter_values(rows.iter().map(|r| r.1))),
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.2))),
+        ],
+        rows.len(),
+    );
+    let before = frame(FrameUnit::Rows, FrameBound::Unbounded, FrameBound::Preceding(Scalar::BigInt(1)));
+    let calls =
+        [aggregate("sum", Some(&input[2]), Frame::running(), &cx), aggregate("count", Some(&input[2]), before, &cx)];
+    let by = [Expr::Column(input[0].clone())];
+    let mut operator = WindowOperator::new(&by, &[key(&input[1], true, true)], &calls, &input, &cx).unwrap();
+    let results = text(&run(&mut operator, vec![batch]));
+    let expected = |p: i32, key: i32| rows.iter().filter(|r| r.0 == p && r.1 <= key).map(|r| r.2).sum::<i64>();
+    let mut position = (0, 0);
+    for (result, row) in results.iter().zip(&rows) {
+        position = if position.0 == row.0 { (row.0, position.1 + 1) } else { (row.0, 0) };
+        let values: Vec<&str> = result.split(' ').skip(3).collect();
+        assert_eq!(values, [expected(row.0, row.1).to_string(), position.1.to_string()], "{result}");
+    }
+    assert_eq!(results.len(), rows.len());
+}
+
+#[test]
 fn months_before_a_date() {
     let cx = task();
     let input = columns(&[SqlType::Date]);
