@@ -59,7 +59,8 @@ pub(super) fn from_integer(array: &ArrayRef, c: &Conversion) -> Result<ArrayRef>
         let bigint = Conversion { from: c.from, to: &SqlType::BigInt, mode: c.mode, zone: c.zone };
         let values = from_integer(array, &bigint)?;
         let failed = |v: i128| c.fail(|| out_of_range(&v.to_string(), *p, *s));
-        return rescale(&wide(values.as_primitive()), (19, 0), (*p, *s), &failed);
+        let digits = c.from.integer_as_decimal().unwrap_or((20, 0));
+        return rescale(&wide(values.as_primitive()), digits, (*p, *s), &failed);
     }
     if *c.to == SqlType::Boolean {
         return with_number!(c.from, A, to_boolean::<A>(array), Err(c.unsupported()));
@@ -83,7 +84,7 @@ where
     if c.mode == Mode::Legacy || !super::may_fail(c.from, c.to) {
         return c.map_all::<A, R>(array, |v| v.as_());
     }
-    c.map::<A, R>(array, |v| num_traits::cast(v), |v| c.overflow(&v.to_string()))
+    c.map::<A, R>(array, num_traits::cast, |v| c.overflow(&v.to_string()))
 }
 
 fn to_boolean<A: ArrowPrimitiveType>(array: &ArrayRef) -> Result<ArrayRef>
@@ -141,7 +142,7 @@ where
         SqlType::Decimal(p, s) => {
             let input = array.as_primitive::<A>();
             decimals(
-                input.iter().map(|v| v.map(|v| AsPrimitive::<f64>::as_(v))),
+                input.iter().map(|v| v.map(AsPrimitive::<f64>::as_)),
                 c,
                 |v, text| {
                     // A decimal has no NaN and no infinity: they are NULL, also in ANSI mode.

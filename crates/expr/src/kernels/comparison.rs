@@ -125,6 +125,12 @@ pub(crate) fn evaluate(comparison: Comparison, ty: &SqlType, a: &Datum, b: &Datu
     if comparison != Comparison::NullSafeEq && (null(a) || null(b)) {
         return Ok(Datum::Scalar(Scalar::Null(SqlType::Boolean)));
     }
+    if *ty == SqlType::Void {
+        return Ok(Datum::Scalar(match comparison {
+            Comparison::NullSafeEq => Scalar::Boolean(true),
+            _ => Scalar::Null(SqlType::Boolean),
+        }));
+    }
     match (a, b) {
         (Datum::Scalar(a), Datum::Scalar(b)) => {
             let (a, b) = (Datum::Array(a.to_array(1)), Datum::Array(b.to_array(1)));
@@ -241,10 +247,9 @@ fn same_encoding(a: &ArrayRef, b: &ArrayRef, ty: &SqlType) -> Result<(ArrayRef, 
 /// A decimal array as 128-bit integers with the label of `ty`.
 fn encoding_wide(array: &ArrayRef, ty: &SqlType) -> Result<ArrayRef> {
     let SqlType::Decimal(_, scale) = ty else { return Err(Error::internal("a decimal was expected")) };
-    encoding::canonical(array, &SqlType::Decimal(38, *scale)).and_then(|array| {
-        let label = DataType::Decimal128(38, *scale as i8);
-        Ok(Arc::new(array.as_primitive::<Decimal128Type>().clone().with_data_type(label)) as ArrayRef)
-    })
+    let wide = encoding::canonical(array, &SqlType::Decimal(38, *scale))?;
+    let label = DataType::Decimal128(38, *scale as i8);
+    Ok(Arc::new(wide.as_primitive::<Decimal128Type>().clone().with_data_type(label)))
 }
 
 /// Floats whose order is SQL's: compared as `<` and `==` with NaN lifted above all.

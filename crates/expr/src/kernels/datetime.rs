@@ -111,22 +111,31 @@ fn micros(s: &Scalar) -> Option<i64> {
     }
 }
 
-/// Runs `f` over two arguments, failing with `error` where it gives nothing.
-fn exact<A: ArrowPrimitiveType, B: ArrowPrimitiveType, R: ArrowPrimitiveType>(
-    args: [&Datum; 2],
-    rows: usize,
-    ty: &SqlType,
-    read: (impl Fn(&Scalar) -> Option<A::Native>, impl Fn(&Scalar) -> Option<B::Native>),
-    f: impl Fn(A::Native, B::Native) -> Option<R::Native>,
+/// Reads a scalar as the values of an Arrow type.
+type Read<T> = fn(&Scalar) -> Option<T>;
+
+/// A kernel that runs `f` over its two arguments, in their order or `swapped`, and fails with `error`
+/// where it gives nothing.
+fn pairs<A: ArrowPrimitiveType, B: ArrowPrimitiveType, R: ArrowPrimitiveType>(
+    swapped: bool,
+    ty: SqlType,
+    read: (Read<A::Native>, Read<B::Native>),
     error: fn() -> Error,
-) -> Result<Datum> {
-    let both = [args[0].clone(), args[1].clone()];
-    null_propagating(&both, rows, ty, |rows| {
-        let (a, b) = (primitive::<A>(args[0], &read.0)?, primitive::<B>(args[1], &read.1)?);
-        let (values, nulls) = zip_exact(a, b, rows, union_nulls(&both).as_ref(), f, &|_| Err(error()))?;
-        Ok(array_of::<R>(values, nulls, ty.arrow()))
+    f: impl Fn(A::Native, B::Native) -> Option<R::Native> + Send + Sync + 'static,
+) -> Box<dyn ScalarKernel> {
+    boxed(move |args, rows| {
+        let (first, second) = if swapped { (&args[1], &args[0]) } else { (&args[0], &args[1]) };
+        null_propagating(args, rows, &ty, |rows| {
+            let (a, b) = (primitive::<A>(first, read.0)?, primitive::<B>(second, read.1)?);
+            let (values, nulls) = zip_exact(a, b, rows, union_nulls(args).as_ref(), &f, &|_| Err(error()))?;
+            Ok(array_of::<R>(values, nulls, ty.arrow()))
+        })
     })
 }
+
+type Timestamps = TimestampMicrosecondType;
+type Micros = DurationMicrosecondType;
+type MonthCounts = IntervalYearMonthType;
 
 /// The kernel of an operation with a date, a time or an interval.
 pub(crate) fn kernel(
@@ -136,117 +145,71 @@ pub(crate) fn kernel(
     cx: &EvalContext,
 ) -> Result<Box<dyn ScalarKernel>> {
     use SqlType::*;
-    // `interval + date` is `date + interval`.
+    // `interval + date` is `date + interval`, `number * interval` is `interval * number`.
     let swapped = operation == Operation::Add && !args[0].is_datetime() && args[1].is_datetime()
         || operation == Operation::Multiply && args[1].is_interval();
-    let (a, b) = if swapped { (args[1].clone(), args[0].clone()) } else { (args[0].clone(), args[1].clone()) };
-    let ordered = move |args: &[Datum]| {
-        if swapped { (args[1].clone(), args[0].clone()) } else { (args[0].clone(), args[1].clone()) }
-    };
-    let negative = operation == Operation::Subtract;
-    let ty = ty.clone();
-    let zone = if ty == TimestampNtz { Zone::UTC } else { Zone::parse(&cx.time_zone)? };
+    let (a, b) = if swapped { (&args[1], &args[0]) } else { (&args[0], &args[1]) };
+    let minus = operation == Operation::Subtract;
+    let result = ty.clone();
     if a.is_interval() && matches!(operation, Operation::Multiply | Operation::Divide) {
-        let divide = operation == Operation::Divide;
+        let (divide, factor_ty) = (operation == Operation::Divide, b.clone());
         return Ok(boxed(move |args, rows| {
-            let (interval, factor) = ordered(args);
-            scale(&interval, &factor, &ty, &b, divide, rows)
+            let (interval, factor) = if swapped { (&args[1], &args[0]) } else { (&args[0], &args[1]) };
+            scale(interval, factor, &result, &factor_ty, divide, rows)
         }));
     }
+    let zone = if *a == TimestampNtz { Zone::UTC } else { Zone::parse(&cx.time_zone)? };
+    let signed = move |n: i32| if minus { n.checked_neg() } else { Some(n) };
+    let signed_micros = move |n: i64| if minus { n.checked_neg() } else { Some(n) };
     Ok(match (a, b) {
-        (Date, Int) => boxed(move |args, rows| {
-            let (a, b) = ordered(args);
-            let f = |d: i32, n: i32| if negative { d.checked_sub(n) } else { d.checked_add(n) };
-            exact::<Date32Type, Int32Type, Date32Type>([&a, &b], rows, &ty, (date, Int32Type::of), f, overflow)
+        (Date, Int) => {
+            pairs::<Date32Type, Int32Type, Date32Type>(swapped, result, (date, Int32Type::of), overflow, move |d, n| {
+                if minus { d.checked_sub(n) } else { d.checked_add(n) }
+            })
+        }
+        (Date, IntervalYearMonth) => {
+            pairs::<Date32Type, MonthCounts, Date32Type>(swapped, result, (date, months), overflow, move |d, n| {
+                time::add_months(d, signed(n)?)
+            })
+        }
+        (Date, IntervalDayTime) => {
+            pairs::<Date32Type, Micros, Date32Type>(swapped, result, (date, micros), overflow, move |d, n| {
+                d.checked_add(i32::try_from(signed_micros(n)? / MICROS_PER_DAY).ok()?)
+            })
+        }
+        (Date, Date) => pairs::<Date32Type, Date32Type, Micros>(swapped, result, (date, date), overflow, |a, b| {
+            Some((i64::from(a) - i64::from(b)) * MICROS_PER_DAY)
         }),
-        (Date, IntervalYearMonth) => boxed(move |args, rows| {
-            let (a, b) = ordered(args);
-            let f = |d: i32, n: i32| time::add_months(d, if negative { n.checked_neg()? } else { n });
-            exact::<Date32Type, IntervalYearMonthType, Date32Type>([&a, &b], rows, &ty, (date, months), f, overflow)
-        }),
-        (Date, IntervalDayTime) => boxed(move |args, rows| {
-            let (a, b) = ordered(args);
-            let f = |d: i32, n: i64| {
-                let days = i32::try_from(n / MICROS_PER_DAY).ok()?;
-                if negative { d.checked_sub(days) } else { d.checked_add(days) }
-            };
-            exact::<Date32Type, DurationMicrosecondType, Date32Type>([&a, &b], rows, &ty, (date, micros), f, overflow)
-        }),
-        (Date, Date) => boxed(move |args, rows| {
-            let f = |a: i32, b: i32| Some((i64::from(a) - i64::from(b)) * MICROS_PER_DAY);
-            exact::<Date32Type, Date32Type, DurationMicrosecondType>(
-                [&args[0], &args[1]],
-                rows,
-                &ty,
-                (date, date),
-                f,
-                overflow,
-            )
-        }),
-        (Timestamp | TimestampNtz, IntervalYearMonth) => boxed(move |args, rows| {
-            let (a, b) = ordered(args);
-            let f = |t: i64, n: i32| time::add_months_to_micros(t, if negative { n.checked_neg()? } else { n }, zone);
-            exact::<TimestampMicrosecondType, IntervalYearMonthType, TimestampMicrosecondType>(
-                [&a, &b],
-                rows,
-                &ty,
-                (micros, months),
-                f,
-                overflow,
-            )
-        }),
-        (Timestamp | TimestampNtz, IntervalDayTime) => boxed(move |args, rows| {
-            let (a, b) = ordered(args);
-            let f = |t: i64, n: i64| time::add_day_time_to_micros(t, if negative { n.checked_neg()? } else { n }, zone);
-            exact::<TimestampMicrosecondType, DurationMicrosecondType, TimestampMicrosecondType>(
-                [&a, &b],
-                rows,
-                &ty,
-                (micros, micros),
-                f,
-                overflow,
-            )
-        }),
-        (Timestamp | TimestampNtz, Timestamp | TimestampNtz) => boxed(move |args, rows| {
-            // Days between are days of the calendar: the difference is one of wall clocks.
-            let f = |a: i64, b: i64| zone_difference(a, b, zone);
-            exact::<TimestampMicrosecondType, TimestampMicrosecondType, DurationMicrosecondType>(
-                [&args[0], &args[1]],
-                rows,
-                &ty,
-                (micros, micros),
-                f,
-                overflow,
-            )
-        }),
-        (IntervalYearMonth, IntervalYearMonth) => boxed(move |args, rows| {
-            let f = |a: i32, b: i32| if negative { a.checked_sub(b) } else { a.checked_add(b) };
-            exact::<IntervalYearMonthType, IntervalYearMonthType, IntervalYearMonthType>(
-                [&args[0], &args[1]],
-                rows,
-                &ty,
-                (months, months),
-                f,
-                interval_overflow,
-            )
-        }),
-        (IntervalDayTime, IntervalDayTime) => boxed(move |args, rows| {
-            let f = |a: i64, b: i64| if negative { a.checked_sub(b) } else { a.checked_add(b) };
-            exact::<DurationMicrosecondType, DurationMicrosecondType, DurationMicrosecondType>(
-                [&args[0], &args[1]],
-                rows,
-                &ty,
-                (micros, micros),
-                f,
-                interval_overflow,
-            )
-        }),
+        (Timestamp | TimestampNtz, IntervalYearMonth) => {
+            pairs::<Timestamps, MonthCounts, Timestamps>(swapped, result, (micros, months), overflow, move |t, n| {
+                time::add_months_to_micros(t, signed(n)?, zone)
+            })
+        }
+        (Timestamp | TimestampNtz, IntervalDayTime) => {
+            pairs::<Timestamps, Micros, Timestamps>(swapped, result, (micros, micros), overflow, move |t, n| {
+                time::add_day_time_to_micros(t, signed_micros(n)?, zone)
+            })
+        }
+        // Days between are days of the calendar: the difference is one of wall clocks.
+        (Timestamp | TimestampNtz, Timestamp | TimestampNtz) => {
+            pairs::<Timestamps, Timestamps, Micros>(swapped, result, (micros, micros), overflow, move |a, b| {
+                zone.to_local(a).checked_sub(zone.to_local(b))
+            })
+        }
+        (IntervalYearMonth, IntervalYearMonth) => pairs::<MonthCounts, MonthCounts, MonthCounts>(
+            swapped,
+            result,
+            (months, months),
+            interval_overflow,
+            move |a, b| if minus { a.checked_sub(b) } else { a.checked_add(b) },
+        ),
+        (IntervalDayTime, IntervalDayTime) => {
+            pairs::<Micros, Micros, Micros>(swapped, result, (micros, micros), interval_overflow, move |a, b| {
+                if minus { a.checked_sub(b) } else { a.checked_add(b) }
+            })
+        }
         (a, b) => return Err(Error::internal(format!("no kernel for {operation:?} of {a} and {b}"))),
     })
-}
-
-fn zone_difference(a: i64, b: i64, zone: Zone) -> Option<i64> {
-    zone.to_local(a).checked_sub(zone.to_local(b))
 }
 
 /// An interval multiplied with a number or divided by one, rounded half up.
@@ -312,7 +275,8 @@ fn scale(
 /// A float rounded half up, if it is a 64-bit integer then.
 fn rounded(value: f64) -> Option<i64> {
     let value = value.round();
-    (value >= -9.223_372_036_854_775_8e18 && value < 9.223_372_036_854_775_8e18).then_some(value as i64)
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    (-LIMIT..LIMIT).contains(&value).then_some(value as i64)
 }
 
 /// The unscaled values of an exact factor, and its scale.
@@ -332,26 +296,18 @@ fn exact_factor(factor: &Datum, ty: &SqlType, rows: usize) -> Result<(Vec<i128>,
 pub(crate) fn negate_kernel(ty: &SqlType) -> Box<dyn ScalarKernel> {
     let ty = ty.clone();
     boxed(move |args, rows| {
-        let both = [&args[0], &args[0]];
-        if ty == SqlType::IntervalYearMonth {
-            let f = |a: i32, _: i32| a.checked_neg();
-            return exact::<IntervalYearMonthType, IntervalYearMonthType, IntervalYearMonthType>(
-                both,
-                rows,
-                &ty,
-                (months, months),
-                f,
-                interval_overflow,
-            );
-        }
-        let f = |a: i64, _: i64| a.checked_neg();
-        exact::<DurationMicrosecondType, DurationMicrosecondType, DurationMicrosecondType>(
-            both,
-            rows,
-            &ty,
-            (micros, micros),
-            f,
-            interval_overflow,
-        )
+        null_propagating(args, rows, &ty, |rows| {
+            let (input, nulls) = (&args[0], union_nulls(args));
+            let nulls = nulls.as_ref();
+            let failed = |_| Err(interval_overflow());
+            if ty == SqlType::IntervalYearMonth {
+                let a = primitive::<MonthCounts>(input, months)?;
+                let (values, nulls) = zip_exact(a, a, rows, nulls, |a, _| a.checked_neg(), &failed)?;
+                return Ok(array_of::<MonthCounts>(values, nulls, ty.arrow()));
+            }
+            let a = primitive::<Micros>(input, micros)?;
+            let (values, nulls) = zip_exact(a, a, rows, nulls, |a, _| a.checked_neg(), &failed)?;
+            Ok(array_of::<Micros>(values, nulls, ty.arrow()))
+        })
     })
 }

@@ -13,7 +13,7 @@ use firesteel_common::scalar::format_decimal;
 use firesteel_common::{Error, Result, Scalar, SqlType};
 
 use super::arithmetic::Operation;
-use super::operand::{Values, array_of, boxed, max_magnitude, null_propagating, union_nulls, zip, zip_exact};
+use super::operand::{Values, array_of, boxed, magnitude_bound, null_propagating, union_nulls, zip, zip_exact};
 use crate::coercion::digits;
 use crate::function::{Datum, ScalarKernel};
 
@@ -204,7 +204,7 @@ fn narrow(shape: &Shape, a: Values<i64>, b: Values<i64>, rows: usize) -> Option<
     }
     let (fa, fb) = (i64::try_from(shape.factors.0).ok()?, i64::try_from(shape.factors.1).ok()?);
     let limit = i64::MAX as u128;
-    let (ma, mb) = (u128::from(max_magnitude(a)), u128::from(max_magnitude(b)));
+    let (ma, mb) = (u128::from(magnitude_bound(a)), u128::from(magnitude_bound(b)));
     let (ma, mb) = (ma * fa as u128, mb * fb as u128);
     Some(match shape.operation {
         Operation::Multiply if ma * mb <= limit => zip(a, b, rows, |a, b| a.wrapping_mul(b)),
@@ -404,8 +404,9 @@ pub(crate) fn rescale(
     if let (Unscaled::Narrow(a), Some(up)) = (&values, up)
         && to.1 <= 18
     {
-        let largest = u128::from(max_magnitude(*a)) * POW10[usize::from(up)].unsigned_abs();
-        if largest <= i64::MAX as u128 && digits(largest) <= to.0 {
+        let largest = u128::from(magnitude_bound(*a)) * POW10[usize::from(up)].unsigned_abs();
+        let fits_by_type = from.0 - from.1 <= to.0 - to.1;
+        if largest <= i64::MAX as u128 && (fits_by_type || digits(largest) <= to.0) {
             let factor = POW10[usize::from(up)] as i64;
             let label = DataType::Decimal64(to.0.min(18), to.1 as i8);
             return Ok(array_of::<Decimal64Type>(zip(*a, *a, rows, |a, _| a.wrapping_mul(factor)), nulls, label));

@@ -100,15 +100,13 @@ pub(crate) fn zip_exact<A: Copy, B: Copy, R: Copy + Default>(
     Ok((values, NullBuffer::union(nulls, invalid.as_ref())))
 }
 
-/// Greatest magnitude of 64-bit values; 0 for none. NULL rows count with what lies under them.
-pub(crate) fn max_magnitude(values: Values<i64>) -> u64 {
+/// A bound on the magnitudes of 64-bit values: at least the greatest, less than twice as much.
+/// NULL rows count with what lies under them.
+pub(crate) fn magnitude_bound(values: Values<i64>) -> u64 {
     match values {
         Values::One(value) => value.unsigned_abs(),
-        // Minimum and maximum vectorise; a maximum of magnitudes does not on all targets.
-        Values::Many(values) => {
-            let (low, high) = values.iter().fold((0i64, 0i64), |(low, high), v| (low.min(*v), high.max(*v)));
-            low.unsigned_abs().max(high.unsigned_abs())
-        }
+        // OR-ing the bits needs no 64-bit comparison, which SSE2 does not have.
+        Values::Many(values) => values.iter().fold(0, |bits, v| bits | (v ^ (v >> 63))) as u64 + 1,
     }
 }
 

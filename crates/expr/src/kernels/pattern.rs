@@ -68,7 +68,7 @@ enum Matcher {
     Suffix(Vec<u8>),
     /// Any text that is at least as long as both together, with this start and this end.
     Ends(Vec<u8>, Vec<u8>),
-    Contains(Finder<'static>),
+    Contains(Box<Finder<'static>>),
     /// A start, pieces that follow in order, an end; the start and the end may be empty.
     Pieces(Vec<u8>, Vec<Finder<'static>>, Vec<u8>),
     Regex(Regex),
@@ -142,7 +142,7 @@ impl Matcher {
             (_, [], true) => Matcher::Prefix(start),
             (true, [], false) => Matcher::Suffix(end),
             (false, [], false) => Matcher::Ends(start, end),
-            (true, [piece], true) => Matcher::Contains(finder(piece)),
+            (true, [piece], true) => Matcher::Contains(Box::new(finder(piece))),
             (_, pieces, _) => Matcher::Pieces(start, pieces.iter().map(finder).collect(), end),
         })
     }
