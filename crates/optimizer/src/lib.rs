@@ -17,10 +17,7 @@ pub mod unnest;
 mod util;
 mod verify;
 
-#[cfg(test)]
-mod testing;
-
 pub use optimizer::Optimizer;
-pub use stage_planner::{Facts, StagePlanner, Step};
 pub use rule::{OptimizerContext, OptimizerRule, Phase, PlanFacts, TableStats};
+pub use stage_planner::{Facts, StagePlanner, Step};
 pub use statistics::{estimate, row_width};

@@ -49,9 +49,14 @@ fn run(rules: &[Box<dyn OptimizerRule>], mut plan: LogicalPlan, cx: &OptimizerCo
     Ok(plan)
 }
 
-/// The phase of every rule in a list agrees with the list; asked by tests.
 #[cfg(test)]
-pub(crate) fn phases_agree() -> bool {
-    rules::once().iter().all(|r| r.phase() == crate::rule::Phase::Once)
-        && rules::every_step().iter().all(|r| r.phase() == crate::rule::Phase::EveryStep)
+mod tests {
+    use super::*;
+    use crate::rule::Phase;
+
+    #[test]
+    fn a_list_of_rules_has_one_phase() {
+        assert!(rules::once().iter().all(|r| r.phase() == Phase::Once));
+        assert!(rules::every_step().iter().all(|r| r.phase() == Phase::EveryStep));
+    }
 }

@@ -5,9 +5,6 @@ use firesteel_plan::{JoinKey, JoinKind, Statistics};
 
 use super::{default_column, expression_estimate, keeps_left_rows, scaled, selectivity, with_rows};
 
-/// Distinct key values of a side of which nothing is known: one key per so many rows.
-const ROWS_PER_KEY: f64 = 1.0;
-
 /// Rows of the inner join of two inputs on `on`.
 ///
 /// `|L| * |R| / max(d(L), d(R))`, where `d` is the number of different keys of a side: the product
@@ -22,7 +19,7 @@ pub fn join_rows(on: &[JoinKey], left: &Statistics, right: &Statistics) -> f64 {
             .iter()
             .map(|key| {
                 let estimate = expression_estimate(expr(key), side);
-                estimate.distinct.unwrap_or(side.rows / ROWS_PER_KEY).max(1.0)
+                estimate.distinct.unwrap_or(side.rows).max(1.0)
             })
             .product();
         product.min(side.rows.max(1.0))

@@ -5,6 +5,7 @@ use firesteel_expr::{Expr, op};
 use firesteel_plan::{ColumnEstimate, Statistics};
 
 use super::expression_estimate;
+use crate::util::is_constant;
 
 /// `a = b` where nothing is known.
 const EQUAL: f64 = 0.05;
@@ -86,16 +87,16 @@ fn fraction_below(estimate: &ColumnEstimate, literal: &Scalar) -> Option<f64> {
 fn call_selectivity(function: &str, args: &[Expr], stats: &Statistics) -> f64 {
     let estimate = |i: usize| args.get(i).map(|e| expression_estimate(e, stats)).unwrap_or_default();
     let known = |e: ColumnEstimate| e.distinct.map(|d| 1.0 / d.max(1.0));
+    // Of a computed value, such as a part of a string, only an upper bound of the number is known.
+    let computed = |e: &Expr| matches!(e, Expr::Call(call) if !matches!(&*call.function, "year" | "month" | "day"));
     match (function, args) {
-        (op::NOT, [inner]) => match inner {
-            Expr::Call(call) if matches!(&*call.function, op::LIKE | op::ILIKE | op::RLIKE | op::IN) => {
-                1.0 - selectivity(inner, stats)
-            }
-            _ => 1.0 - selectivity(inner, stats),
-        },
+        (op::NOT, [inner]) => 1.0 - selectivity(inner, stats),
         (op::EQ | op::NULL_SAFE_EQ, [left, right]) => {
             if out_of_bounds(&estimate(0), right) || out_of_bounds(&estimate(1), left) {
                 return 0.0;
+            }
+            if (computed(left) && is_constant(right)) || (computed(right) && is_constant(left)) {
+                return EQUAL;
             }
             match (known(estimate(0)), known(estimate(1))) {
                 (Some(a), Some(b)) => a.min(b),
@@ -110,7 +111,7 @@ fn call_selectivity(function: &str, args: &[Expr], stats: &Statistics) -> f64 {
             as_range(&call, stats).map_or(RANGE, |(_, _, fraction)| fraction)
         }
         (op::IN, [value, candidates @ ..]) => {
-            let one = known(expression_estimate(value, stats)).unwrap_or(EQUAL);
+            let one = known(expression_estimate(value, stats)).filter(|_| !computed(value)).unwrap_or(EQUAL);
             (one * candidates.len() as f64).min(0.9)
         }
         (op::IS_NULL, [value]) => expression_estimate(value, stats).null_fraction,

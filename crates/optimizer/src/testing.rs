@@ -1,1 +1,0 @@
-//! Small plans made by hand, for the tests of the rules.
