@@ -387,10 +387,9 @@ impl LogicalPlan {
                 calls: calls.into_iter().map(|call| call.map_exprs(f)).collect(),
             },
             LogicalOp::Sort { keys, fetch } => LogicalOp::Sort { keys: sort(keys, f), fetch },
-            LogicalOp::Repartition { kind: RepartitionKind::Hash(exprs), partitions } => LogicalOp::Repartition {
-                kind: RepartitionKind::Hash(exprs.into_iter().map(f).collect()),
-                partitions,
-            },
+            LogicalOp::Repartition { kind: RepartitionKind::Hash(exprs), partitions } => {
+                LogicalOp::Repartition { kind: RepartitionKind::Hash(exprs.into_iter().map(f).collect()), partitions }
+            }
             other => other,
         };
         LogicalPlan { id, op, inputs }

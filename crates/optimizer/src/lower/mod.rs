@@ -348,10 +348,7 @@ impl Lowering<'_> {
     /// Inputs whose tasks take any rows share a stage, as do those with one task each and those with
     /// equally many partitions. Otherwise, partitioned inputs end a stage of their own.
     fn union(&mut self, plan: &Described<'_>, inputs: Vec<Lowered>) -> Lowered {
-        let is_elastic = |input: &Lowered| {
-            matches!(input.part, Part::Elastic { .. })
-                || matches!(spine_leaf(&input.plan).op, PhysicalOp::Values { .. }) && input.part == Part::One
-        };
+        let is_elastic = |input: &Lowered| matches!(input.part, Part::Elastic { .. }) || streams_values(&input.plan);
         let counts: Vec<Option<u32>> = inputs
             .iter()
             .map(|input| match &input.part {
@@ -447,6 +444,18 @@ impl Lowering<'_> {
             inputs: vec![input.plan],
         };
         Ok(Lowered { plan, part: input.part })
+    }
+}
+
+/// Literal rows and what is done to each of them alone. One task of an elastic stage takes the rows; what
+/// must see all of them (and returns a row even for none) would run in every task.
+fn streams_values(plan: &PhysicalPlan) -> bool {
+    match &plan.op {
+        PhysicalOp::Values { .. } => true,
+        PhysicalOp::Filter { .. } | PhysicalOp::Project { .. } | PhysicalOp::Expand { .. } => {
+            plan.inputs.iter().all(streams_values)
+        }
+        _ => false,
     }
 }
 

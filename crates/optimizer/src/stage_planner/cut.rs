@@ -97,12 +97,18 @@ impl StagePlanner {
                 let probed = probe.is_none_or(|probe| self.find_ready(probe, wait.then_some(reason), adaptive, out));
                 built && probed
             }
-            PhysicalOp::NestedLoopJoin { build, .. } => {
-                let order = [build.index(), build.other().index()];
-                let inputs = order.into_iter().filter_map(|i| plan.inputs.get(i));
-                inputs.fold(true, |all, input| self.find_ready(input, None, adaptive, out) && all)
+            op => {
+                let build = match op {
+                    PhysicalOp::NestedLoopJoin { build, .. } => build.index(),
+                    _ => 0,
+                };
+                let (before, from) = plan.inputs.split_at(build.min(plan.inputs.len()));
+                let mut all = true;
+                for input in from.iter().chain(before) {
+                    all &= self.find_ready(input, None, adaptive, out);
+                }
+                all
             }
-            _ => plan.inputs.iter().fold(true, |all, input| self.find_ready(input, None, adaptive, out) && all),
         }
     }
 

@@ -255,4 +255,6 @@ impl StagePlanner {
 }
 
 #[cfg(test)]
+mod random_tests;
+#[cfg(test)]
 mod tests;

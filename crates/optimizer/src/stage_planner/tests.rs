@@ -41,13 +41,13 @@ impl AggregateFunction for Count {
 }
 
 /// A query with its settings, the tables' row counts and what its exchanges have written.
-struct Query {
-    config: Config,
-    ids: IdGenerator,
+pub(super) struct Query {
+    pub(super) config: Config,
+    pub(super) ids: IdGenerator,
     eval: EvalContext,
     tables: BTreeMap<TableId, Arc<TableStatistics>>,
     facts: PlanFacts,
-    exchanges: BTreeMap<ExchangeId, ExchangeStats>,
+    pub(super) exchanges: BTreeMap<ExchangeId, ExchangeStats>,
 }
 
 impl TableStats for Query {
@@ -71,7 +71,7 @@ impl Facts for Query {
 }
 
 impl Query {
-    fn new(settings: &[(&str, &str)]) -> Self {
+    pub(super) fn new(settings: &[(&str, &str)]) -> Self {
         let mut registry = FunctionRegistry::new();
         registry.register_aggregate(Arc::new(Count));
         let mut config = Config { threads: 4, ..Config::default() };
@@ -90,7 +90,7 @@ impl Query {
     }
 
     /// A table with an integer key of as many values as rows, and another column.
-    fn table(&mut self, name: &str, rows: u64) -> (LogicalPlan, [ColumnRef; 2]) {
+    pub(super) fn table(&mut self, name: &str, rows: u64) -> (LogicalPlan, [ColumnRef; 2]) {
         let id = TableId(self.tables.len() as u64);
         let column = |suffix: &str| ColumnRef {
             id: self.ids.column(),
@@ -117,13 +117,20 @@ impl Query {
         (LogicalPlan::leaf(self.ids.node(), LogicalOp::Scan(scan)), columns)
     }
 
-    fn join(&self, kind: JoinKind, left: LogicalPlan, right: LogicalPlan, l: &ColumnRef, r: &ColumnRef) -> LogicalPlan {
+    pub(super) fn join(
+        &self,
+        kind: JoinKind,
+        left: LogicalPlan,
+        right: LogicalPlan,
+        l: &ColumnRef,
+        r: &ColumnRef,
+    ) -> LogicalPlan {
         let key = JoinKey { left: Expr::Column(l.clone()), right: Expr::Column(r.clone()), null_safe: false };
         let op = LogicalOp::Join { kind, on: vec![key], residual: None, null_aware: false };
         LogicalPlan::binary(self.ids.node(), op, left, right)
     }
 
-    fn count_by(&self, input: LogicalPlan, key: Option<&ColumnRef>) -> LogicalPlan {
+    pub(super) fn count_by(&self, input: LogicalPlan, key: Option<&ColumnRef>) -> LogicalPlan {
         let call = AggregateCall {
             function: "count".into(),
             args: Vec::new(),
@@ -138,17 +145,17 @@ impl Query {
         LogicalPlan::unary(self.ids.node(), LogicalOp::Aggregate { keys, aggregates }, input)
     }
 
-    fn sort(&self, input: LogicalPlan, key: &ColumnRef, fetch: Option<u64>) -> LogicalPlan {
+    pub(super) fn sort(&self, input: LogicalPlan, key: &ColumnRef, fetch: Option<u64>) -> LogicalPlan {
         let key = SortKey { expr: Expr::Column(key.clone()), ascending: true, nulls_first: true };
         LogicalPlan::unary(self.ids.node(), LogicalOp::Sort { keys: vec![key], fetch }, input)
     }
 
-    fn planner(&self, plan: LogicalPlan) -> StagePlanner {
+    pub(super) fn planner(&self, plan: LogicalPlan) -> StagePlanner {
         let columns = plan.columns();
         StagePlanner::new(plan, columns)
     }
 
-    fn step(&self, planner: &mut StagePlanner) -> Step {
+    pub(super) fn step(&self, planner: &mut StagePlanner) -> Step {
         let cx = OptimizerContext {
             config: &self.config,
             ids: &self.ids,
@@ -160,7 +167,7 @@ impl Query {
     }
 
     /// An exchange has finished with so many rows of 16 bytes in each partition.
-    fn finish(&mut self, exchange: u32, rows: Vec<u64>) {
+    pub(super) fn finish(&mut self, exchange: u32, rows: Vec<u64>) {
         let bytes = rows.iter().map(|rows| rows * 16).collect();
         let stats = ExchangeStats { rows, bytes, finished: true, ..ExchangeStats::default() };
         self.exchanges.insert(ExchangeId(exchange), stats);
@@ -267,7 +274,7 @@ fn the_build_side_is_switched_when_it_turns_out_large() {
     assert!(step.notes[0].because.starts_with("build side of the join on l_k#0 = r_k#2 is now l_k#0"));
     query.finish(1, vec![100_000]);
     let step = query.step(&mut planner);
-    assert!(text(&step.start).contains("BuildLeft"));
+    assert!(text(&step.start).contains("BroadcastQueryStage 1"), "{}", text(&step.start));
     assert!(step.done && step.release.is_empty());
 }
 

@@ -13,6 +13,8 @@ use crate::lower::spine_input;
 use crate::stage_planner::show_bytes;
 
 const RULE: &str = "OptimizeSkewedJoin";
+/// Bound of the slices of one partition.
+const SLICES_PER_WORKER: u64 = 16;
 
 /// Replaces skewed partitions by their slices.
 pub(super) fn split(stage: &StageInputs<'_>, partitions: &mut PerPartition, layout: &mut Layout) {
@@ -35,8 +37,10 @@ pub(super) fn split(stage: &StageInputs<'_>, partitions: &mut PerPartition, layo
     let advisory = if config.force_adaptive { 1 } else { config.advisory_partition_bytes };
     let target = advisory.max(average).max(1);
 
+    // More slices than workers can share out only cost.
+    let most = SLICES_PER_WORKER * stage.workers.max(1) as u64;
     for (i, (bytes, rows)) in stats.bytes.iter().copied().zip(stats.rows.iter().copied()).enumerate() {
-        let count = bytes.div_ceil(target).min(rows);
+        let count = bytes.div_ceil(target).min(rows).min(most);
         let Some(tasks) = partitions.get_mut(i).filter(|_| bytes > threshold && count > 1) else { continue };
         *tasks = slices(&tasks[0], probe, i as u32, rows, count);
         layout.skewed = true;
