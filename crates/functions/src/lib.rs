@@ -6,14 +6,19 @@
 
 pub mod aggregate;
 mod check;
+mod hash;
+pub mod scalar;
 
 use std::sync::{Arc, OnceLock};
 
 use firesteel_expr::FunctionRegistry;
+use firesteel_expr::kernels::register_operators;
 
 /// Registers every built-in function, the operators included.
 pub fn register_all(registry: &mut FunctionRegistry) {
+    register_operators(registry);
     aggregate::register(registry);
+    scalar::register(registry);
 }
 
 /// The registry of all built-in functions, made once.

@@ -5,15 +5,19 @@
 //! combined into one bitmap ([`rows::live`]), so that a loop has two forms, with and without a bitmap,
 //! and a third one where there is a single group, which is a plain reduction.
 
+mod approximate;
 mod average;
 mod by;
 mod count;
+mod distribution;
 mod extreme;
 mod first;
 mod moments;
 mod rows;
 mod slots;
 mod sum;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -65,7 +69,7 @@ pub(crate) const fn doc(
 
 /// Registers all aggregate functions.
 pub fn register(registry: &mut FunctionRegistry) {
-    let tables: [&[Aggregate]; 7] = [
+    let tables: [&[Aggregate]; 9] = [
         sum::FUNCTIONS,
         average::FUNCTIONS,
         count::FUNCTIONS,
@@ -73,6 +77,8 @@ pub fn register(registry: &mut FunctionRegistry) {
         first::FUNCTIONS,
         moments::FUNCTIONS,
         by::FUNCTIONS,
+        approximate::FUNCTIONS,
+        distribution::FUNCTIONS,
     ];
     for function in tables.into_iter().flatten() {
         registry.register_aggregate(Arc::new(*function));
