@@ -225,9 +225,9 @@ mod tests {
 
     #[test]
     fn errors_name_the_token_and_its_place() {
-        let error = parse("SELECT 1 FROM WHERE").unwrap_err();
+        let error = parse("SELECT 1 FROM t )").unwrap_err();
         assert_eq!(error.condition(), "PARSE_SYNTAX_ERROR");
-        assert_eq!(error.span().map(|s| s.start), Some(14), "{error:?}");
+        assert_eq!(error.span().map(|s| s.start), Some(16), "{error:?}");
         let error = parse("selec 1").unwrap_err();
         assert_eq!(error.message(), "Syntax error at or near 'selec'.");
         let error = parse("select (1").unwrap_err();
