@@ -28,7 +28,7 @@ struct JoinShape<'a> {
 
 impl<'a> Binder<'a> {
     /// Binds a FROM clause; without one there is one row without columns.
-    pub(crate) fn from_clause(
+    pub(crate) fn relations(
         &self,
         from: &'a [TableWithJoins],
         ctes: Ctes<'a>,
@@ -82,7 +82,7 @@ impl<'a> Binder<'a> {
                 Ok((relation.plan, Scope::of(qualifier, relation.columns)))
             }
             TableFactor::NestedJoin { table_with_joins, alias } => {
-                let (plan, scope) = self.from_clause(std::slice::from_ref(table_with_joins), ctes.clone(), outer)?;
+                let (plan, scope) = self.relations(std::slice::from_ref(table_with_joins), ctes.clone(), outer)?;
                 let Some(alias) = alias else { return Ok((plan, scope)) };
                 let columns = scope.visible().map(|c| (c.name.clone(), c.column.clone())).collect();
                 let mut relation = Relation { plan, columns };

@@ -149,9 +149,17 @@ fn call(function: &Function) -> String {
         FunctionArguments::List(args) => {
             let distinct =
                 if args.duplicate_treatment == Some(DuplicateTreatment::Distinct) { "DISTINCT " } else { "" };
-            let items: Vec<String> = args.args.iter().map(|arg| argument(arg, &name)).collect();
+            let mut items: Vec<String> = args.args.iter().map(|arg| argument(arg, &name)).collect();
+            // Spark shows the values of parameters that were left out.
+            match (name.as_str(), items.len()) {
+                ("lag" | "lead", 1) => items.extend(["1".to_owned(), "NULL".to_owned()]),
+                ("lag" | "lead", 2) => items.push("NULL".to_owned()),
+                ("substr" | "substring", 2) => items.push("2147483647".to_owned()),
+                _ => {}
+            }
             let items = items.join(", ");
             match name.as_str() {
+                "rank" | "dense_rank" | "percent_rank" => format!("{}({items})", name.to_uppercase()),
                 "if" => format!("(IF({items}))"),
                 _ => format!("{name}({distinct}{items})"),
             }

@@ -50,7 +50,7 @@ impl<'a> Binder<'a> {
         outer: Option<&Env<'_, 'a>>,
     ) -> Result<Relation> {
         refuse_rare_clauses(select)?;
-        let (mut plan, scope) = self.from_clause(&select.from, ctes.clone(), outer)?;
+        let (mut plan, scope) = self.relations(&select.from, ctes.clone(), outer)?;
         let env = Env { scope: &scope, ctes, outer };
         if let Some(selection) = &select.selection {
             let mut cx = ExprCx::plain(&env, "WHERE");

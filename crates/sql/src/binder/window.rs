@@ -96,21 +96,15 @@ impl<'a> Binder<'a> {
             };
             Err(wrong_num_args(&parts.name, &expected, args.len()).at(span))
         };
+        if let Some((ranking, ty)) = ranking(&parts.name) {
+            arity(0..=0)?;
+            return Ok((ranking, ty, false));
+        }
         let mut ignore_nulls = parts.ignore_nulls;
         Ok(match parts.name.as_str() {
-            "row_number" | "rank" | "dense_rank" | "percent_rank" | "cume_dist" => {
-                arity(0..=0)?;
-                match parts.name.as_str() {
-                    "row_number" => (WindowFunction::RowNumber, SqlType::Int, false),
-                    "rank" => (WindowFunction::Rank, SqlType::Int, false),
-                    "dense_rank" => (WindowFunction::DenseRank, SqlType::Int, false),
-                    "percent_rank" => (WindowFunction::PercentRank, SqlType::Double, false),
-                    _ => (WindowFunction::CumeDist, SqlType::Double, false),
-                }
-            }
             "ntile" => {
                 arity(0..=1)?;
-                let n = args.first().map_or(Some(1), |arg| integer(arg)).filter(|n| *n > 0);
+                let n = args.first().map_or(Some(1), integer).filter(|n| *n > 0);
                 let n = n.ok_or_else(|| literal_wanted("The number of buckets of ntile", span))?;
                 (WindowFunction::Ntile(n as u64), SqlType::Int, false)
             }
@@ -153,24 +147,30 @@ impl<'a> Binder<'a> {
                     (WindowFunction::Nth { value, n: 1, ignore_nulls }, ty, true)
                 }
             }
-            name if self.cx.registry.aggregate(name).is_some() => {
-                if parts.distinct {
-                    let message = "Distinct window functions are not supported.";
-                    return Err(Error::bind("DISTINCT_WINDOW_FUNCTION_UNSUPPORTED", "0A000", message).at(span));
-                }
-                // Over a window, an aggregate is no aggregate of the query: its arguments may hold one.
-                let mut call_args = Vec::new();
-                for arg in &parts.args {
-                    call_args.push(self.expr(arg, cx)?);
-                }
-                let filter = function.filter.as_ref().map(|filter| self.predicate(filter, cx)).transpose()?;
-                let registry = self.cx.registry;
-                let call = crate::call::bind_aggregate(name, call_args, false, filter, span, registry)?;
-                let (ty, nullable) = (call.ty.clone(), call.nullable);
-                (WindowFunction::Aggregate(call), ty, nullable)
-            }
+            name if self.cx.registry.aggregate(name).is_some() => self.window_aggregate(function, parts, cx)?,
             name => return Err(self.no_such_function(name, span)),
         })
+    }
+
+    /// An aggregate over a window. It is no aggregate of the query: its arguments may hold one.
+    fn window_aggregate(
+        &self,
+        function: &'a Function,
+        parts: &CallParts<'a>,
+        cx: &mut ExprCx<'_, 'a>,
+    ) -> Result<(WindowFunction, SqlType, bool)> {
+        if parts.distinct {
+            let message = "Distinct window functions are not supported.";
+            return Err(Error::bind("DISTINCT_WINDOW_FUNCTION_UNSUPPORTED", "0A000", message).at(parts.span));
+        }
+        let mut args = Vec::with_capacity(parts.args.len());
+        for arg in &parts.args {
+            args.push(self.expr(arg, cx)?);
+        }
+        let filter = function.filter.as_ref().map(|filter| self.predicate(filter, cx)).transpose()?;
+        let call = crate::call::bind_aggregate(&parts.name, args, false, filter, parts.span, self.cx.registry)?;
+        let (ty, nullable) = (call.ty.clone(), call.nullable);
+        Ok((WindowFunction::Aggregate(call), ty, nullable))
     }
 
     /// A key of an ORDER BY; NULLs are first if ascending, last if descending.
@@ -271,6 +271,18 @@ impl<'a> Binder<'a> {
 pub(crate) fn sort_key_of(expr: Expr, options: &ast::OrderByOptions) -> SortKey {
     let ascending = !matches!(options.sort, Some(OrderBySort::Desc));
     SortKey { expr, ascending, nulls_first: options.nulls_first.unwrap_or(ascending) }
+}
+
+/// Functions without arguments that number the rows, with the type of the number.
+fn ranking(name: &str) -> Option<(WindowFunction, SqlType)> {
+    Some(match name {
+        "row_number" => (WindowFunction::RowNumber, SqlType::Int),
+        "rank" => (WindowFunction::Rank, SqlType::Int),
+        "dense_rank" => (WindowFunction::DenseRank, SqlType::Int),
+        "percent_rank" => (WindowFunction::PercentRank, SqlType::Double),
+        "cume_dist" => (WindowFunction::CumeDist, SqlType::Double),
+        _ => return None,
+    })
 }
 
 fn is_positional(name: &str) -> bool {
