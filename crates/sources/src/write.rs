@@ -283,7 +283,8 @@ impl CsvStyle {
 struct TextColumn<'a> {
     array: &'a ArrayRef,
     ty: &'a SqlType,
-    formatter: ArrayFormatter<'a>,
+    /// For the types that Arrow writes as Spark does.
+    formatter: Option<ArrayFormatter<'a>>,
 }
 
 impl<'a> TextColumn<'a> {
@@ -291,7 +292,9 @@ impl<'a> TextColumn<'a> {
         if *ty == SqlType::Binary || ty.is_interval() {
             return Err(Error::unsupported(format!("Writing columns of type {ty} to text files.")));
         }
-        Ok(Self { array, ty, formatter: ArrayFormatter::try_new(array, options)? })
+        let own = ty.is_string() || matches!(ty, SqlType::Timestamp | SqlType::TimestampNtz);
+        let formatter = if own { None } else { Some(ArrayFormatter::try_new(array, options)?) };
+        Ok(Self { array, ty, formatter })
     }
 
     fn text(&self, row: usize) -> Result<Option<String>> {
@@ -305,7 +308,10 @@ impl<'a> TextColumn<'a> {
             SqlType::String | SqlType::Char(_) | SqlType::Varchar(_) => {
                 self.array.as_string_view().value(row).to_string()
             }
-            _ => self.formatter.value(row).try_to_string()?,
+            _ => match &self.formatter {
+                Some(formatter) => formatter.value(row).try_to_string()?,
+                None => return Err(Error::internal("a column of a text file has no formatter")),
+            },
         }))
     }
 }

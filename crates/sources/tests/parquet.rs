@@ -22,7 +22,9 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 fn context() -> ScanContext {
-    let registry = Arc::new(FunctionRegistry::new());
+    let mut registry = FunctionRegistry::new();
+    firesteel_expr::kernels::register_operators(&mut registry);
+    let registry = Arc::new(registry);
     ScanContext {
         eval: EvalContext { registry, ansi: true, time_zone: Arc::from("UTC"), now: 0 },
         batch_rows: 4_000,

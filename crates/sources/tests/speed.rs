@@ -22,7 +22,9 @@ fn column(table: &dyn TableProvider, name: &str) -> (ColumnRef, usize) {
 }
 
 fn time(label: &str, table: &dyn TableProvider, columns: &[&str], filters: Vec<Expr>) {
-    let registry = Arc::new(FunctionRegistry::new());
+    let mut registry = FunctionRegistry::new();
+    firesteel_expr::kernels::register_operators(&mut registry);
+    let registry = Arc::new(registry);
     let cx = ScanContext {
         eval: EvalContext { registry, ansi: true, time_zone: Arc::from("UTC"), now: 0 },
         batch_rows: 8_192,

@@ -43,6 +43,8 @@ pub(crate) struct Footer {
     pub(crate) columns: Vec<FileColumn>,
     /// Names and types of columns that cannot: nested ones.
     pub(crate) skipped: Vec<String>,
+    /// Lengths of the dictionaries of the first row group by leaf, as far as they were asked for.
+    pub(crate) dictionary_lengths: Mutex<HashMap<usize, Option<u64>>>,
 }
 
 type FooterKey = (Arc<str>, u64, i128);
@@ -162,7 +164,7 @@ impl Footer {
         let arrow = ArrowReaderMetadata::try_new(metadata, ArrowReaderOptions::new().with_schema(schema))
             // Some writer's types do not take the hint; then values are converted after decoding.
             .unwrap_or(natural);
-        Ok(Self { arrow, columns, skipped })
+        Ok(Self { arrow, columns, skipped, dictionary_lengths: Mutex::default() })
     }
 }
 

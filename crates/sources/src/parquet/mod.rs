@@ -7,6 +7,7 @@
 
 pub(crate) mod bounds;
 mod column;
+mod distinct;
 mod file;
 mod morsel;
 mod native;

@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
 use super::bounds::Bounds;
+use super::distinct;
 use super::file::ParquetFile;
 use super::morsel::MorselReader;
 use super::scan::{ParquetScan, ScanPlan};
@@ -205,7 +206,15 @@ fn column_statistics(parts: &Parts, column: usize, rows: u64) -> ColumnStatistic
     }
     let merged = merged.unwrap_or_default();
     let ty = &parts.fields[column].ty;
-    let distinct = merged.integers().map(|(min, max)| rows.min(max.abs_diff(min).saturating_add(1)));
+    let range = merged.integers().map(|(min, max)| rows.min(max.abs_diff(min).saturating_add(1)));
+    let listed = parts.parts.first().and_then(|part| match &part.places[column] {
+        Place::Stored(index) => distinct::estimate(&part.file, part.file.footer.columns[*index].leaf, rows),
+        Place::Constant(_) => None,
+    });
+    let distinct = match (range, listed) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
     let width = match ty {
         // Dictionaries make it less than what is decoded; a view takes 16 bytes at least.
         SqlType::String | SqlType::Char(_) | SqlType::Varchar(_) | SqlType::Binary if rows > 0 => {
@@ -213,7 +222,6 @@ fn column_statistics(parts: &Parts, column: usize, rows: u64) -> ColumnStatistic
         }
         ty => ty.default_width() as f64,
     };
-    let distinct = distinct.filter(|_| ty.is_integer() || matches!(ty, SqlType::Date | SqlType::Decimal(..)));
     ColumnStatistics { min: merged.min, max: merged.max, nulls: merged.nulls, distinct, width: Some(width) }
 }
 
@@ -259,6 +267,10 @@ impl TableProvider for ParquetTable {
     }
 
     fn scan(&self, request: ScanRequest) -> Result<Arc<dyn TableScan>> {
+        let known = |column: &ColumnRef| request.filter_columns.iter().any(|(c, _)| c == column);
+        if !request.filters.iter().flat_map(Expr::columns).all(|column| known(&column)) {
+            return Err(Error::internal("a filter of a scan reads a column that is not among its filter columns"));
+        }
         Ok(Arc::new(ParquetScan::new(self.inner.clone(), request)))
     }
 
