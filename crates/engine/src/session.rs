@@ -11,7 +11,7 @@ use firesteel_expr::{ColumnRef, EvalContext, FunctionRegistry};
 use firesteel_functions::builtin_registry;
 use firesteel_runtime::{MemoryPool, Threads};
 use firesteel_sources::{MemoryTable, ObjectStores, ParquetTable, SourceFile};
-use firesteel_sql::{BindContext, Parameters, ParsedStatement};
+use firesteel_sql::{BindContext, Parameters, ParsedStatement, Statement};
 use parking_lot::{Mutex, RwLock};
 
 use crate::command;
@@ -30,6 +30,7 @@ struct Inner {
     ids: IdGenerator,
     queries: AtomicU64,
     stores: Arc<ObjectStores>,
+    definitions: Mutex<BTreeMap<String, TableDefinition>>,
     resources: Mutex<Resources>,
 }
 
@@ -38,6 +39,15 @@ struct Resources {
     threads: Arc<Threads>,
     memory: Arc<MemoryPool>,
     memory_limit: u64,
+}
+
+/// How a table was created, so that it can be written to and opened again.
+#[derive(Clone, Debug)]
+pub(crate) struct TableDefinition {
+    pub(crate) format: String,
+    pub(crate) location: String,
+    pub(crate) options: BTreeMap<String, String>,
+    pub(crate) schema: Option<Vec<Field>>,
 }
 
 /// Settings of a session to be.
@@ -87,6 +97,7 @@ impl SessionBuilder {
             ids: IdGenerator::new(),
             queries: AtomicU64::new(0),
             stores: Arc::new(ObjectStores::default()),
+            definitions: Mutex::default(),
             resources: Mutex::new(resources),
         })))
     }
@@ -136,18 +147,41 @@ impl Session {
 
     async fn run_statement(&self, statement: ParsedStatement, parameters: Parameters) -> Result<DataFrame> {
         let tables = StatementTables::open(&statement, self.catalog().clone(), &self.0.stores).await?;
-        let bound = {
-            let (registry, config) = (self.registry(), self.config());
-            let cx = BindContext {
-                tables: &*tables,
-                registry: &registry,
-                ids: self.ids(),
-                config: &config,
-                parameters,
-            };
-            firesteel_sql::bind(&statement, &cx)?
-        };
+        let bound = self.bind_with(&statement, &tables, parameters)?;
         command::execute(self, bound, tables, &statement.text).await
+    }
+
+    pub(crate) fn bind(&self, statement: &ParsedStatement, tables: &StatementTables) -> Result<Statement> {
+        self.bind_with(statement, tables, Parameters::default())
+    }
+
+    fn bind_with(
+        &self,
+        statement: &ParsedStatement,
+        tables: &StatementTables,
+        parameters: Parameters,
+    ) -> Result<Statement> {
+        let (registry, config) = (self.registry(), self.config());
+        let cx = BindContext { tables, registry: &registry, ids: self.ids(), config: &config, parameters };
+        firesteel_sql::bind(statement, &cx)
+    }
+
+    /// Opens the files of a definition and registers the table.
+    pub(crate) async fn open_definition(&self, name: &TableName, definition: TableDefinition) -> Result<()> {
+        let paths = [definition.location.clone()];
+        let (schema, options) = (definition.schema.clone(), &definition.options);
+        let table = firesteel_sources::open_table(&definition.format, &paths, schema, options, &self.0.stores).await?;
+        self.0.catalog.register_table(name, table, true)?;
+        self.0.definitions.lock().insert(definition_key(name), definition);
+        Ok(())
+    }
+
+    pub(crate) fn definition(&self, name: &TableName) -> Option<TableDefinition> {
+        self.0.definitions.lock().get(&definition_key(name)).cloned()
+    }
+
+    pub(crate) fn forget_definition(&self, name: &TableName) {
+        self.0.definitions.lock().remove(&definition_key(name));
     }
 
     /// A table or view of the catalog as a frame.
@@ -333,6 +367,10 @@ impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session").field("tables", &self.table_names()).finish_non_exhaustive()
     }
+}
+
+fn definition_key(name: &TableName) -> String {
+    name.0.last().map(|part| part.to_lowercase()).unwrap_or_default()
 }
 
 fn fields(schema: &arrow::datatypes::Schema) -> Result<Vec<Field>> {

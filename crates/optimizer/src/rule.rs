@@ -30,7 +30,7 @@ impl fmt::Debug for OptimizerContext<'_> {
 }
 
 /// Statistics of the tables that a query reads.
-pub trait TableStats {
+pub trait TableStats: Send + Sync {
     /// What is known of a table; `None` if nothing is.
     fn statistics(&self, table: &TableRef) -> Option<Arc<TableStatistics>>;
 }

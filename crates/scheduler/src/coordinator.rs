@@ -34,7 +34,7 @@ pub struct QuerySetup {
     /// Ids of the query.
     pub ids: IdGenerator,
     /// Statistics of tables.
-    pub tables: Arc<dyn TableStats + Send + Sync>,
+    pub tables: Arc<dyn TableStats>,
     /// What sampling has found.
     pub facts: PlanFacts,
     /// What tasks share.
