@@ -1,1 +1,38 @@
-fn main() {}
+//! `firesteel-bench`: TPC-H data, runs of its queries with verified answers, comparisons of runs, and the same
+//! queries in other engines.
+
+mod args;
+mod data;
+mod engine;
+mod environment;
+mod failure;
+mod report;
+mod run;
+mod suite;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Command, CommandLine};
+use crate::failure::Failure;
+
+/// The allocator that the command-line tool has too: what is measured is what is used.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let outcome = match CommandLine::parse().command {
+        Command::Run(args) => run::run(&args),
+        _ => Err(Failure::usage("not here yet")),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(if matches!(failure, Failure::Usage(_)) { 2 } else { 1 })
+        }
+    }
+}
