@@ -1,1 +1,18 @@
-fn main() {}
+//! `firesteel`: the SQL shell. A thin start; see [`run`].
+
+mod args;
+mod failure;
+mod format;
+mod interrupt;
+mod run;
+mod sample;
+mod script;
+mod shell;
+mod sink;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    run::main()
+}

@@ -1,0 +1,219 @@
+//! From arguments to an exit code.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use firesteel::Session;
+use futures::executor::block_on;
+
+use crate::args::{Args, When, Work};
+use crate::failure::Failure;
+use crate::format::Format;
+use crate::interrupt::{self, EXIT_INTERRUPTED};
+use crate::sample::Samples;
+use crate::script::{Piece, Script};
+use crate::shell::{Shell, View};
+use crate::sink::Sink;
+
+const EXIT_FAILED: u8 = 1;
+const EXIT_USAGE: u8 = 2;
+
+/// Bytes that are read from standard input at a time, at most.
+const READ_SIZE: usize = 64 << 10;
+
+/// The whole program.
+pub(crate) fn main() -> ExitCode {
+    let args = Args::parse_process();
+    if let Some(shell) = args.completions {
+        let mut script = Vec::new();
+        Args::write_completions(shell, &mut script);
+        return match io::stdout().write_all(&script) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::from(EXIT_FAILED),
+        };
+    }
+    interrupt::install();
+    let mut shell = match start(&args) {
+        Ok(shell) => shell,
+        Err((failure, code)) => {
+            complain(&failure);
+            return ExitCode::from(code);
+        }
+    };
+    let mut runner = Runner { shell: &mut shell, continue_on_error: args.continue_on_error, failed: false };
+    match runner.run(&args) {
+        Ok(()) if runner.failed => ExitCode::from(EXIT_FAILED),
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Stop::Quit) => ExitCode::from(if runner.failed { EXIT_FAILED } else { 0 }),
+        Err(Stop::Failed) => ExitCode::from(EXIT_FAILED),
+        Err(Stop::Interrupted) => ExitCode::from(EXIT_INTERRUPTED),
+    }
+}
+
+/// The shell that the arguments ask for.
+fn start(args: &Args) -> Result<Shell, (Failure, u8)> {
+    let mut builder = Session::builder();
+    for (key, value) in args.settings() {
+        builder = builder.config(key, value);
+    }
+    let session = builder.build().map_err(|error| (error.into(), EXIT_USAGE))?;
+    for path in &args.paths {
+        block_on(register(&session, path)).map_err(|failure| (failure, EXIT_FAILED))?;
+    }
+    let sink = match &args.output {
+        Some(path) => Sink::file(path).map_err(|e| (Failure::Command(format!("{path}: {e}")), EXIT_FAILED))?,
+        None => Sink::Stdout,
+    };
+    let color = match args.color {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => {
+            let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+            let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+            !set("NO_COLOR") && !dumb && sink.is_terminal()
+        }
+    };
+    let view = View { format: args.format.unwrap_or(Format::Table), max_rows: 40, color };
+    Ok(Shell { session, samples: Samples::new(args.paths.is_empty()), sink, view })
+}
+
+/// Registers a file or folder as a table with the name of the file.
+async fn register(session: &Session, path: &str) -> Result<(), Failure> {
+    let file = Path::new(path.trim_end_matches('/'));
+    let extension = |path: &Path| path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+    let own = if file.is_dir() {
+        let entries = std::fs::read_dir(file)?.flatten();
+        let known = |e: &String| matches!(e.as_str(), "parquet" | "csv" | "tsv" | "json" | "ndjson" | "jsonl");
+        entries.filter_map(|entry| extension(&entry.path())).find(known)
+    } else {
+        extension(file)
+    };
+    let (format, separator) = match own.as_deref() {
+        Some("parquet") => ("parquet", None),
+        Some("csv") => ("csv", Some(",")),
+        Some("tsv") => ("csv", Some("\t")),
+        Some("json" | "ndjson" | "jsonl") => ("json", None),
+        _ => {
+            let message = format!("{path}: the name does not tell a format (.parquet, .csv, .tsv, .json, .ndjson)");
+            return Err(Failure::Command(message));
+        }
+    };
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let name: String = stem.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
+    let options = separator.map(|separator| {
+        [("header", "true"), ("inferSchema", "true"), ("sep", separator)].map(|(k, v)| (k.to_owned(), v.to_owned()))
+    });
+    let options = options.into_iter().flatten().collect();
+    Ok(session.register_files(&name, format, &[path.to_owned()], &options).await?)
+}
+
+/// Writes a failure to standard error.
+pub(crate) fn complain(failure: &Failure) {
+    // There is no better place to say that standard error is gone.
+    let _ = writeln!(io::stderr(), "{}", failure.render());
+}
+
+/// Why work ends before its end.
+enum Stop {
+    /// It was asked to.
+    Quit,
+    /// A statement failed, which was said.
+    Failed,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+struct Runner<'a> {
+    shell: &'a mut Shell,
+    continue_on_error: bool,
+    failed: bool,
+}
+
+impl Runner<'_> {
+    fn run(&mut self, args: &Args) -> Result<(), Stop> {
+        for work in &args.work {
+            match work {
+                Work::Text(text) => self.text(text)?,
+                Work::File(path) if path == "-" => self.stdin()?,
+                Work::File(path) => match std::fs::read_to_string(path) {
+                    Ok(text) => self.text(without_shebang(&text))?,
+                    Err(error) => self.failure(&Failure::Command(format!("{path}: {error}")))?,
+                },
+            }
+        }
+        if args.work.is_empty() {
+            self.stdin()?;
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), Stop> {
+        self.pieces(Script::new(text).take(true))
+    }
+
+    fn pieces(&mut self, pieces: Vec<Piece>) -> Result<(), Stop> {
+        for piece in pieces {
+            let result = match piece {
+                Piece::Statement(sql) => self.shell.run(&sql),
+                Piece::Command(line) => Err(Failure::Command(format!("there is no command {line}"))),
+            };
+            if let Err(failure) = result {
+                self.failure(&failure)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs statements as they arrive, each before more is read than came with it.
+    fn stdin(&mut self) -> Result<(), Stop> {
+        let mut script = Script::default();
+        let (mut chunk, mut bytes, mut first) = (vec![0; READ_SIZE], Vec::new(), true);
+        loop {
+            let count = match io::stdin().lock().read(&mut chunk) {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return self.failure(&Failure::Io(error)),
+            };
+            let end = count == 0;
+            bytes.extend_from_slice(&chunk[..count]);
+            // A character may be cut by the end of a read.
+            let valid = match std::str::from_utf8(&bytes) {
+                Ok(_) => bytes.len(),
+                Err(error) if error.error_len().is_none() && !end => error.valid_up_to(),
+                Err(_) => {
+                    let message = "standard input is not UTF-8".to_owned();
+                    return self.failure(&Failure::Command(message));
+                }
+            };
+            let rest = bytes.split_off(valid);
+            let text = String::from_utf8(std::mem::replace(&mut bytes, rest)).unwrap_or_default();
+            let text = if std::mem::take(&mut first) { without_shebang(&text) } else { &text };
+            script.push(text);
+            // Statements end with a semicolon, commands with their line: without either nothing has become complete.
+            if end || text.contains([';', '\n']) {
+                self.pieces(script.take(end))?;
+            }
+            if end {
+                return Ok(());
+            }
+        }
+    }
+
+    fn failure(&mut self, failure: &Failure) -> Result<(), Stop> {
+        if failure.is_broken_pipe() {
+            return Err(Stop::Quit);
+        }
+        complain(failure);
+        self.failed = true;
+        match failure {
+            Failure::Interrupted => Err(Stop::Interrupted),
+            _ if self.continue_on_error => Ok(()),
+            _ => Err(Stop::Failed),
+        }
+    }
+}
+
+fn without_shebang(text: &str) -> &str {
+    if text.starts_with("#!") { text.split_once('\n').map_or("", |(_, rest)| rest) } else { text }
+}
