@@ -239,6 +239,43 @@ impl Hash for Scalar {
     }
 }
 
+macro_rules! from_values {
+    ($($rust:ty => $variant:ident),* $(,)?) => {$(
+        impl From<$rust> for Scalar {
+            fn from(value: $rust) -> Self {
+                Scalar::$variant(value)
+            }
+        }
+    )*};
+}
+
+from_values!(bool => Boolean, i8 => TinyInt, i16 => SmallInt, i32 => Int, i64 => BigInt, f32 => Float, f64 => Double);
+
+impl From<&str> for Scalar {
+    fn from(value: &str) -> Self {
+        Scalar::string(value)
+    }
+}
+
+impl From<String> for Scalar {
+    fn from(value: String) -> Self {
+        Scalar::String(Arc::from(value))
+    }
+}
+
+impl From<&[u8]> for Scalar {
+    fn from(value: &[u8]) -> Self {
+        Scalar::Binary(Arc::from(value))
+    }
+}
+
+impl<T: Into<Scalar>> From<Option<T>> for Scalar {
+    /// `None` is a NULL without a type, as in SQL.
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Scalar::Null(SqlType::Void), Into::into)
+    }
+}
+
 /// Decimal text of an unscaled value: `-12.30` for (-1230, 2).
 pub fn format_decimal(unscaled: i128, scale: u8) -> String {
     if scale == 0 {

@@ -11,6 +11,7 @@ mod literal;
 pub mod parser;
 mod types;
 
+pub use binder::frame;
 pub use binder::statement::{
     BoundQuery, CreateTable, ExplainMode, OutputColumn, Statement, bind, bind_expression, bind_select_item,
     filter_condition,

@@ -17,6 +17,7 @@ use crate::binder::window::PendingWindow;
 use crate::binder::{Binder, Env};
 
 /// A call of `grouping` or `grouping_id`, known by a column that the aggregation replaces.
+#[derive(Debug)]
 pub(crate) struct Grouping {
     pub(crate) column: ColumnRef,
     pub(crate) args: Vec<Expr>,
@@ -33,7 +34,7 @@ pub(crate) struct GroupBy {
     /// Grouping expressions, each once.
     pub(crate) keys: Vec<Expr>,
     /// Positions of the keys of each grouping set; `None` if all keys are grouped by.
-    sets: Option<Vec<Vec<usize>>>,
+    pub(crate) sets: Option<Vec<Vec<usize>>>,
 }
 
 /// Most grouping sets of one query.
@@ -411,7 +412,8 @@ impl Rewriter {
 }
 
 impl GroupBy {
-    fn key(&mut self, expr: Expr) -> usize {
+    /// The position of a key, which is added if it is new.
+    pub(crate) fn key(&mut self, expr: Expr) -> usize {
         match self.keys.iter().position(|key| *key == expr) {
             Some(at) => at,
             None => {
@@ -452,11 +454,13 @@ fn concat<'s>(parts: impl IntoIterator<Item = &'s Vec<usize>>) -> Vec<usize> {
     set
 }
 
-fn rollup(parts: &[Vec<usize>]) -> Vec<Vec<usize>> {
+/// The sets of ROLLUP: all prefixes.
+pub(crate) fn rollup(parts: &[Vec<usize>]) -> Vec<Vec<usize>> {
     (0..=parts.len()).rev().map(|n| concat(&parts[..n])).collect()
 }
 
-fn cube(parts: &[Vec<usize>]) -> Result<Vec<Vec<usize>>> {
+/// The sets of CUBE: all subsets.
+pub(crate) fn cube(parts: &[Vec<usize>]) -> Result<Vec<Vec<usize>>> {
     if parts.len() > 12 {
         return Err(Error::unsupported("CUBE of more than 12 expressions is not supported."));
     }

@@ -354,7 +354,7 @@ impl<'a> Binder<'a> {
     }
 
     /// The condition of USING; `merged` gets the name and both columns of each pair.
-    fn using(
+    pub(crate) fn using(
         &self,
         names: &[Ident],
         left: &Scope,
@@ -383,7 +383,7 @@ impl<'a> Binder<'a> {
     }
 
     /// The scope of a join: columns of USING come first, once, and their originals are hidden.
-    fn merge_columns(
+    pub(crate) fn merge_columns(
         &self,
         mut plan: LogicalPlan,
         mut both: Scope,
@@ -443,7 +443,8 @@ fn join_shape(operator: &JoinOperator) -> Result<JoinShape<'_>> {
     Ok(JoinShape { kind, constraint })
 }
 
-fn without_spans(expr: Expr) -> Expr {
+/// The expression without places in a text.
+pub(crate) fn without_spans(expr: Expr) -> Expr {
     expr.transform(&mut |mut e| {
         match &mut e {
             Expr::Call(call) => call.span = Span::NONE,

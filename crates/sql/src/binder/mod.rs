@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod expr;
+pub mod frame;
 mod from;
 mod function;
 mod names;

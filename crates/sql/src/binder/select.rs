@@ -238,7 +238,7 @@ impl<'a> Binder<'a> {
 
     /// The projection, DISTINCT and the sort. A key that is no part of the result is computed in a
     /// hidden column, which is dropped after the sort.
-    fn project_and_sort(
+    pub(crate) fn project_and_sort(
         &self,
         plan: LogicalPlan,
         items: Vec<Item>,

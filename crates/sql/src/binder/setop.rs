@@ -44,7 +44,7 @@ impl<'a> Binder<'a> {
     }
 
     /// UNION of any number of operands.
-    fn union(&self, operands: Vec<Relation>, all: bool) -> Result<Relation> {
+    pub(crate) fn union(&self, operands: Vec<Relation>, all: bool) -> Result<Relation> {
         let (plans, columns) = self.align(operands, "UNION")?;
         let op = LogicalOp::Union { columns: columns.iter().map(|(_, c)| c.clone()).collect() };
         let plan = LogicalPlan { id: self.cx.ids.node(), op, inputs: plans };
@@ -52,7 +52,7 @@ impl<'a> Binder<'a> {
         Ok(Relation { plan, columns })
     }
 
-    fn intersect_or_except(&self, operands: Vec<Relation>, op: SetOperator, all: bool) -> Result<Relation> {
+    pub(crate) fn intersect_or_except(&self, operands: Vec<Relation>, op: SetOperator, all: bool) -> Result<Relation> {
         let (name, operation) = match op {
             SetOperator::Intersect => ("INTERSECT", SetOperation::Intersect),
             _ => ("EXCEPT", SetOperation::Except),

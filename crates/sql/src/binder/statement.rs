@@ -318,7 +318,7 @@ impl<'a> Binder<'a> {
     }
 
     /// The relation with exactly its columns. Types are taken from the plan, which knows nullability best.
-    fn finish(&self, relation: Relation) -> BoundQuery {
+    pub(crate) fn finish(&self, relation: Relation) -> BoundQuery {
         let columns: Vec<ColumnRef> = relation.columns.iter().map(|(_, column)| column.clone()).collect();
         let plan = self.only(relation.plan, &columns);
         let columns = relation

@@ -49,13 +49,7 @@ impl<'a> Binder<'a> {
         let order_by = spec.order_by.iter().map(|key| self.sort_key(key, cx)).collect::<Result<Vec<_>>>()?;
         let frame = self.frame(spec.frame, &order_by, span)?;
         let (computed, ty, nullable) = self.window_function(function, parts, cx)?;
-        if WINDOW_ONLY.contains(&parts.name.as_str()) && order_by.is_empty() && parts.name != "nth_value" {
-            let message = format!(
-                "Cannot evaluate window function {}() because its window is not ordered: add ORDER BY to the window.",
-                parts.name
-            );
-            return Err(Error::bind("WINDOW_FUNCTION_AND_FRAME_MISMATCH", "42601", message).at(span));
-        }
+        check_ordered(&parts.name, &order_by, span)?;
         let same = cx.windows.iter().find(|known| {
             known.call.function == computed
                 && known.call.frame == frame
@@ -78,78 +72,15 @@ impl<'a> Binder<'a> {
         parts: &CallParts<'a>,
         cx: &mut ExprCx<'_, 'a>,
     ) -> Result<(WindowFunction, SqlType, bool)> {
-        let span = parts.span;
+        if self.cx.registry.aggregate(&parts.name).is_some() && !is_positional(&parts.name) {
+            return self.window_aggregate(function, parts, cx);
+        }
         let mut args = Vec::new();
-        if WINDOW_ONLY.contains(&parts.name.as_str()) || is_positional(&parts.name) {
-            for arg in &parts.args {
-                args.push(self.expr(arg, cx)?);
-            }
+        for arg in &parts.args {
+            args.push(self.expr(arg, cx)?);
         }
-        let arity = |range: std::ops::RangeInclusive<usize>| {
-            if range.contains(&args.len()) {
-                return Ok(());
-            }
-            let expected = if range.start() == range.end() {
-                range.start().to_string()
-            } else {
-                format!("[{}, {}]", range.start(), range.end())
-            };
-            Err(wrong_num_args(&parts.name, &expected, args.len()).at(span))
-        };
-        if let Some((ranking, ty)) = ranking(&parts.name) {
-            arity(0..=0)?;
-            return Ok((ranking, ty, false));
-        }
-        let mut ignore_nulls = parts.ignore_nulls;
-        Ok(match parts.name.as_str() {
-            "ntile" => {
-                arity(0..=1)?;
-                let n = args.first().map_or(Some(1), integer).filter(|n| *n > 0);
-                let n = n.ok_or_else(|| literal_wanted("The number of buckets of ntile", span))?;
-                (WindowFunction::Ntile(n as u64), SqlType::Int, false)
-            }
-            "lag" | "lead" => {
-                arity(1..=3)?;
-                let value = args[0].clone();
-                let offset = args.get(1).map_or(Some(1), integer);
-                let offset = offset.ok_or_else(|| literal_wanted("The offset of lag and lead", span))?;
-                let offset = if parts.name == "lag" { offset } else { -offset };
-                let ty = value.ty();
-                let default = match args.get(2) {
-                    None => Scalar::Null(ty.clone()),
-                    Some(arg) => arg
-                        .as_literal()
-                        .and_then(|value| convert(value, &ty))
-                        .ok_or_else(|| literal_wanted("The default of lag and lead", span))?,
-                };
-                let nullable = value.nullable() || default.is_null();
-                (WindowFunction::Shift { value, offset, default, ignore_nulls }, ty, nullable)
-            }
-            "nth_value" => {
-                arity(2..=2)?;
-                let n = integer(&args[1]).filter(|n| *n > 0);
-                let n = n.ok_or_else(|| literal_wanted("The position of nth_value", span))?;
-                let (value, ty) = (args[0].clone(), args[0].ty());
-                (WindowFunction::Nth { value, n: n as u64, ignore_nulls }, ty, true)
-            }
-            name if is_positional(name) => {
-                arity(1..=2)?;
-                if let Some(flag) = args.get(1) {
-                    match flag.as_literal() {
-                        Some(Scalar::Boolean(flag)) => ignore_nulls |= *flag,
-                        _ => return Err(literal_wanted("The second argument of first and last", span)),
-                    }
-                }
-                let (value, ty) = (args[0].clone(), args[0].ty());
-                if name.starts_with("last") {
-                    (WindowFunction::Last { value, ignore_nulls }, ty, true)
-                } else {
-                    (WindowFunction::Nth { value, n: 1, ignore_nulls }, ty, true)
-                }
-            }
-            name if self.cx.registry.aggregate(name).is_some() => self.window_aggregate(function, parts, cx)?,
-            name => return Err(self.no_such_function(name, span)),
-        })
+        let found = positional_function(&parts.name, &args, parts.ignore_nulls, parts.span)?;
+        found.ok_or_else(|| self.no_such_function(&parts.name, parts.span))
     }
 
     /// An aggregate over a window. It is no aggregate of the query: its arguments may hold one.
@@ -224,29 +155,8 @@ impl<'a> Binder<'a> {
         let scope = crate::binder::Scope::default();
         let env = crate::binder::Env { scope: &scope, ctes: None, outer: None };
         let expr = self.expr(distance, &mut ExprCx::plain(&env, "A window frame"))?;
-        let wanted = || literal_wanted("A bound of a window frame", span);
-        let value = expr.as_literal().ok_or_else(wanted)?;
-        let value = match (unit, key) {
-            (FrameUnit::Rows, _) => Scalar::BigInt(value.as_i64().ok_or_else(wanted)?),
-            (FrameUnit::Range, Some(key)) if key.is_numeric() => convert(value, key).ok_or_else(wanted)?,
-            (FrameUnit::Range, Some(key)) if key.is_datetime() => match value {
-                Scalar::IntervalDayTime(_) | Scalar::IntervalYearMonth(_) => value.clone(),
-                days if days.as_i64().is_some() && *key == SqlType::Date => {
-                    let micros = days.as_i64().and_then(|days| days.checked_mul(86_400_000_000));
-                    Scalar::IntervalDayTime(micros.ok_or_else(wanted)?)
-                }
-                _ => return Err(wanted()),
-            },
-            _ => {
-                let message = "A range window frame with value boundaries needs exactly one ORDER BY expression, \
-                               a number or a date.";
-                return Err(Error::bind("DATATYPE_MISMATCH.RANGE_FRAME_INVALID_TYPE", "42K09", message).at(span));
-            }
-        };
-        let negative = value.as_f64().is_some_and(|value| value < 0.0);
-        if negative {
-            return Err(Error::unsupported("Negative bounds of window frames are not supported.").at(span));
-        }
+        let value = expr.as_literal().ok_or_else(|| literal_wanted("A bound of a window frame", span))?;
+        let value = frame_distance(value, unit, key, span)?;
         Ok(if preceding { FrameBound::Preceding(value) } else { FrameBound::Following(value) })
     }
 
@@ -265,6 +175,116 @@ impl<'a> Binder<'a> {
         }
         plan
     }
+}
+
+/// Fails for a function that needs an order in a window that has none.
+pub(crate) fn check_ordered(name: &str, order_by: &[SortKey], span: Span) -> Result<()> {
+    if WINDOW_ONLY.contains(&name) && order_by.is_empty() && name != "nth_value" {
+        let message = format!(
+            "Cannot evaluate window function {name}() because its window is not ordered: add ORDER BY to the window."
+        );
+        return Err(Error::bind("WINDOW_FUNCTION_AND_FRAME_MISMATCH", "42601", message).at(span));
+    }
+    Ok(())
+}
+
+/// A window function that is no aggregate: what it computes, the type of its result, and whether that may be NULL.
+pub(crate) fn positional_function(
+    name: &str,
+    args: &[Expr],
+    mut ignore_nulls: bool,
+    span: Span,
+) -> Result<Option<(WindowFunction, SqlType, bool)>> {
+    let arity = |range: std::ops::RangeInclusive<usize>| {
+        if range.contains(&args.len()) {
+            return Ok(());
+        }
+        let expected = if range.start() == range.end() {
+            range.start().to_string()
+        } else {
+            format!("[{}, {}]", range.start(), range.end())
+        };
+        Err(wrong_num_args(name, &expected, args.len()).at(span))
+    };
+    if let Some((ranking, ty)) = ranking(name) {
+        arity(0..=0)?;
+        return Ok(Some((ranking, ty, false)));
+    }
+    Ok(Some(match name {
+        "ntile" => {
+            arity(0..=1)?;
+            let n = args.first().map_or(Some(1), integer).filter(|n| *n > 0);
+            let n = n.ok_or_else(|| literal_wanted("The number of buckets of ntile", span))?;
+            (WindowFunction::Ntile(n as u64), SqlType::Int, false)
+        }
+        "lag" | "lead" => {
+            arity(1..=3)?;
+            let value = args[0].clone();
+            let offset = args.get(1).map_or(Some(1), integer);
+            let offset = offset.ok_or_else(|| literal_wanted("The offset of lag and lead", span))?;
+            let offset = if name == "lag" { offset } else { -offset };
+            let ty = value.ty();
+            let default = match args.get(2) {
+                None => Scalar::Null(ty.clone()),
+                Some(arg) => arg
+                    .as_literal()
+                    .and_then(|value| convert(value, &ty))
+                    .ok_or_else(|| literal_wanted("The default of lag and lead", span))?,
+            };
+            let nullable = value.nullable() || default.is_null();
+            (WindowFunction::Shift { value, offset, default, ignore_nulls }, ty, nullable)
+        }
+        "nth_value" => {
+            arity(2..=2)?;
+            let n = integer(&args[1]).filter(|n| *n > 0);
+            let n = n.ok_or_else(|| literal_wanted("The position of nth_value", span))?;
+            let (value, ty) = (args[0].clone(), args[0].ty());
+            (WindowFunction::Nth { value, n: n as u64, ignore_nulls }, ty, true)
+        }
+        name if is_positional(name) => {
+            arity(1..=2)?;
+            if let Some(flag) = args.get(1) {
+                match flag.as_literal() {
+                    Some(Scalar::Boolean(flag)) => ignore_nulls |= *flag,
+                    _ => return Err(literal_wanted("The second argument of first and last", span)),
+                }
+            }
+            let (value, ty) = (args[0].clone(), args[0].ty());
+            if name.starts_with("last") {
+                (WindowFunction::Last { value, ignore_nulls }, ty, true)
+            } else {
+                (WindowFunction::Nth { value, n: 1, ignore_nulls }, ty, true)
+            }
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// A distance of a frame as a value of the type that the frame counts in.
+pub(crate) fn frame_distance(value: &Scalar, unit: FrameUnit, key: Option<&SqlType>, span: Span) -> Result<Scalar> {
+    let wanted = || literal_wanted("A bound of a window frame", span);
+    let value = match (unit, key) {
+        (FrameUnit::Rows, _) => Scalar::BigInt(value.as_i64().ok_or_else(wanted)?),
+        (FrameUnit::Range, Some(key)) if key.is_numeric() => convert(value, key).ok_or_else(wanted)?,
+        (FrameUnit::Range, Some(key)) if key.is_datetime() => match value {
+            Scalar::IntervalDayTime(_) | Scalar::IntervalYearMonth(_) => value.clone(),
+            days if days.as_i64().is_some() && *key == SqlType::Date => {
+                let micros = days.as_i64().and_then(|days| days.checked_mul(86_400_000_000));
+                Scalar::IntervalDayTime(micros.ok_or_else(wanted)?)
+            }
+            _ => return Err(wanted()),
+        },
+        _ => {
+            let message = "A range window frame with value boundaries needs exactly one ORDER BY expression, \
+                           a number or a date.";
+            return Err(Error::bind("DATATYPE_MISMATCH.RANGE_FRAME_INVALID_TYPE", "42K09", message).at(span));
+        }
+    };
+    let negative = value.as_f64().is_some_and(|value| value < 0.0);
+    if negative {
+        return Err(Error::unsupported("Negative bounds of window frames are not supported.").at(span));
+    }
+    Ok(value)
 }
 
 /// A sort key with Spark's defaults.
