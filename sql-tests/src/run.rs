@@ -140,7 +140,8 @@ fn check_rows(record: &Record, rows: Vec<Vec<String>>, types: &[SqlType], sorted
         return Ok(());
     }
     let text = |rows: &[Vec<String>]| rows.iter().take(30).map(|row| row.join("\t")).collect::<Vec<_>>().join("\n");
-    Err(format!("expected {} rows:\n{}\ngot {} rows:\n{}", expected.len(), text(&expected), got.len(), text(&got)).into())
+    Err(format!("expected {} rows:\n{}\ngot {} rows:\n{}", expected.len(), text(&expected), got.len(), text(&got))
+        .into())
 }
 
 /// Equal text; floats may differ by a relative 1e-9, since the order of additions is not fixed.

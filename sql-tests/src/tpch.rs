@@ -27,7 +27,8 @@ pub(crate) fn run(root: &Path, settings: &[(String, String)]) -> Outcome {
                 let expected: Vec<Vec<&str>> = answer.lines().skip(1).map(|line| line.split('|').collect()).collect();
                 let same = got.len() == expected.len()
                     && got.iter().zip(&expected).all(|(a, b)| {
-                        a.len() == b.len() && a.iter().zip(b).enumerate().all(|(i, (x, y))| same_cell(x, y, types.get(i)))
+                        a.len() == b.len()
+                            && a.iter().zip(b).enumerate().all(|(i, (x, y))| same_cell(x, y, types.get(i)))
                     });
                 if same {
                     outcome.passed += 1;

@@ -10,11 +10,7 @@ pub(crate) struct Layer {
 /// Libraries that only the named layers may use.
 pub(crate) const GUARDED: &[&str] = &["tokio", "sqlparser", "parquet", "object_store"];
 
-const fn layer(
-    name: &'static str,
-    uses: &'static [&'static str],
-    libraries: &'static [&'static str],
-) -> Layer {
+const fn layer(name: &'static str, uses: &'static [&'static str], libraries: &'static [&'static str]) -> Layer {
     Layer { name, uses, libraries }
 }
 
@@ -39,8 +35,18 @@ pub(crate) const LAYERS: &[Layer] = &[
     layer(
         "firesteel",
         &[
-            "common", "expr", "functions", "catalog", "plan", "sql", "optimizer", "shuffle", "exec", "sources",
-            "scheduler", "runtime",
+            "common",
+            "expr",
+            "functions",
+            "catalog",
+            "plan",
+            "sql",
+            "optimizer",
+            "shuffle",
+            "exec",
+            "sources",
+            "scheduler",
+            "runtime",
         ],
         &["tokio"],
     ),

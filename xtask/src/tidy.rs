@@ -99,7 +99,10 @@ fn check_paths(root: &Path, problems: &mut Vec<String>) {
             let is_path = ["crates/", "docs/", "sql-tests/", "benches/", "xtask/", "data/", ".ci/"]
                 .iter()
                 .any(|folder| quoted.starts_with(folder));
-            if is_path && !quoted.contains(['*', '<', '{', ' ']) && !root.join(quoted.split(':').next().unwrap_or(quoted)).exists() {
+            if is_path
+                && !quoted.contains(['*', '<', '{', ' '])
+                && !root.join(quoted.split(':').next().unwrap_or(quoted)).exists()
+            {
                 problems.push(format!("{document} names {quoted}, which does not exist"));
             }
         }

@@ -114,7 +114,12 @@ impl Catalog {
     /// Registers a table. A table or view of that name is replaced if `replace`.
     ///
     /// Errors: `TABLE_OR_VIEW_ALREADY_EXISTS`.
-    pub fn register_table(&self, name: &TableName, provider: Arc<dyn TableProvider>, replace: bool) -> Result<TableRef> {
+    pub fn register_table(
+        &self,
+        name: &TableName,
+        provider: Arc<dyn TableProvider>,
+        replace: bool,
+    ) -> Result<TableRef> {
         let table = self.adopt(name.0.last().map_or("", String::as_str), provider.clone());
         self.insert(name, CatalogEntry::Table(table.clone(), provider), replace)?;
         Ok(table)

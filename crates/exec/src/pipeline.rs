@@ -329,7 +329,8 @@ mod tests {
         let limit = || Box::new(Limit(3, None));
         let (rows, reads, _) = run(vec![(vec![], vec![vec![5, 6]; 100])], vec![limit()], usize::MAX);
         assert_eq!((rows, reads), (vec![5, 6, 5], 2));
-        let (rows, reads, _) = run(vec![(vec![], vec![vec![7]; 10])], vec![fan(3_000_000), limit(), fan(2)], usize::MAX);
+        let (rows, reads, _) =
+            run(vec![(vec![], vec![vec![7]; 10])], vec![fan(3_000_000), limit(), fan(2)], usize::MAX);
         assert_eq!((rows, reads), (vec![7; 6], 1));
     }
 

@@ -69,7 +69,9 @@ impl ScanQueue {
     async fn lease(&self, task: u32, position: usize) -> Result<Option<Split>> {
         let queue = self
             .splits
-            .get_or_try_init(|| async { Ok::<_, firesteel_common::Error>(WorkQueue::new(self.scan.splits(&self.context).await?)) })
+            .get_or_try_init(|| async {
+                Ok::<_, firesteel_common::Error>(WorkQueue::new(self.scan.splits(&self.context).await?))
+            })
             .await?;
         Ok(queue.lease(task, position))
     }

@@ -11,7 +11,9 @@ use firesteel_catalog::{ScanContext, ScanMetrics, ScanRequest, TableRef};
 use firesteel_common::{Batch, Error, ExchangeId, NodeId, PartitionSpec, Result, TaskId};
 use firesteel_expr::ColumnRef;
 use firesteel_expr::evaluator::{Evaluator, Layout};
-use firesteel_plan::{BuildMode, Distribution, HashJoin, JoinKind, PhysicalOp, PhysicalPlan, ReadMode, Side, Stage, TaskLayout};
+use firesteel_plan::{
+    BuildMode, Distribution, HashJoin, JoinKind, PhysicalOp, PhysicalPlan, ReadMode, Side, Stage, TaskLayout,
+};
 use firesteel_runtime::CancelToken;
 use firesteel_shuffle::Block;
 use parking_lot::Mutex;

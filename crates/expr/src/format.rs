@@ -54,7 +54,11 @@ fn write_float(out: &mut String, value: f64, scientific: std::fmt::Arguments, pl
             out.push_str(".0");
         }
     } else {
-        let text = scientific.to_string();
+        let mut text = scientific.to_string();
+        if !text.contains('.') {
+            // Java writes two digits at least, and those nearest to the value: 4.9E-324, not 5.0E-324.
+            text = format!("{scientific:.1}");
+        }
         let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
         let point = if mantissa.contains('.') { "" } else { ".0" };
         let _ = write!(out, "{mantissa}{point}E{exponent}");

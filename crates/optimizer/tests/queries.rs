@@ -1,6 +1,8 @@
 //! Whole queries through the binder and the optimizer. In debug builds every rule is checked for what
 //! it did, so that each query here is also a test of the invariants of all rules.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -106,8 +106,9 @@ impl MemoryPool {
             show(limit),
             if top.is_empty() { "none".to_owned() } else { top.join(", ") }
         );
-        Error::new(ErrorKind::OutOfMemory, "UNABLE_TO_ACQUIRE_MEMORY", "53200", message)
-            .with_hint("raise the limit with `--memory` or `SET firesteel.memory.limit`, or use fewer `firesteel.threads`")
+        Error::new(ErrorKind::OutOfMemory, "UNABLE_TO_ACQUIRE_MEMORY", "53200", message).with_hint(
+            "raise the limit with `--memory` or `SET firesteel.memory.limit`, or use fewer `firesteel.threads`",
+        )
     }
 }
 
@@ -209,7 +210,9 @@ mod tests {
         let error = b.try_grow(5 << 20).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::OutOfMemory);
         let text = error.render();
-        for part in ["HashAggregate (stage 3)", "query 7", "5.0 MiB", "8.0 MiB of 10.0 MiB", "HashJoin build", "--memory"] {
+        for part in
+            ["HashAggregate (stage 3)", "query 7", "5.0 MiB", "8.0 MiB of 10.0 MiB", "HashJoin build", "--memory"]
+        {
             assert!(text.contains(part), "{part} is missing in {text}");
         }
         assert_eq!(b.size(), 0);

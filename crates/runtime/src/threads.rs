@@ -101,7 +101,11 @@ impl<T: Send + 'static> TaskScope<T> {
     pub async fn next(&mut self) -> Option<Result<T>> {
         self.set.join_next().await.map(|joined| {
             joined.unwrap_or_else(|e| {
-                Err(if e.is_cancelled() { Error::cancelled("Operation has been canceled.") } else { Error::internal(e.to_string()) })
+                Err(if e.is_cancelled() {
+                    Error::cancelled("Operation has been canceled.")
+                } else {
+                    Error::internal(e.to_string())
+                })
             })
         })
     }

@@ -65,8 +65,7 @@ struct RunningStage {
 impl QueryCoordinator {
     /// A coordinator that has not started anything.
     pub fn new(setup: QuerySetup) -> Self {
-        let scheduler =
-            TaskScheduler::new([(LOCAL, setup.services.workers as u32)], setup.config.max_task_failures);
+        let scheduler = TaskScheduler::new([(LOCAL, setup.services.workers as u32)], setup.config.max_task_failures);
         let tasks = TaskScope::new(setup.cpu.clone());
         let (running, report) = (BTreeMap::new(), QueryReport::default());
         Self { setup, scheduler, tasks, running, report, start: Instant::now(), done: false }
@@ -108,7 +107,11 @@ impl QueryCoordinator {
                 self.step()?;
             }
         }
-        if self.done { Ok(()) } else { Err(Error::internal("the planner has started no stage for the rest of the query")) }
+        if self.done {
+            Ok(())
+        } else {
+            Err(Error::internal("the planner has started no stage for the rest of the query"))
+        }
     }
 
     /// Asks the planner what to do now, and does it.

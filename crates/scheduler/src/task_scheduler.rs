@@ -62,12 +62,7 @@ struct StageTasks {
 impl TaskScheduler {
     /// With `slots` of each executor, and at most `max_failures` failed attempts of a task.
     pub fn new(slots: impl IntoIterator<Item = (ExecutorId, u32)>, max_failures: u32) -> Self {
-        Self {
-            max_failures,
-            free: slots.into_iter().collect(),
-            stages: BTreeMap::new(),
-            running: BTreeMap::new(),
-        }
+        Self { max_failures, free: slots.into_iter().collect(), stages: BTreeMap::new(), running: BTreeMap::new() }
     }
 
     /// Takes in an event.
@@ -120,7 +115,10 @@ impl TaskScheduler {
         }
         self.stages.remove(&task.stage);
         let error = if failures > 1 {
-            error.with_context(format!("running task {} in stage {}, which failed {failures} times", task.task, task.stage))
+            error.with_context(format!(
+                "running task {} in stage {}, which failed {failures} times",
+                task.task, task.stage
+            ))
         } else {
             error
         };
@@ -131,7 +129,8 @@ impl TaskScheduler {
         for stage in self.stages.values_mut() {
             while let Some(task) = stage.pending.front().copied() {
                 // The executor with most free slots; the first of several.
-                let best = self.free.iter().filter(|(_, n)| **n > 0).max_by_key(|(id, n)| (**n, std::cmp::Reverse(**id)));
+                let best =
+                    self.free.iter().filter(|(_, n)| **n > 0).max_by_key(|(id, n)| (**n, std::cmp::Reverse(**id)));
                 let Some(executor) = best.map(|(id, _)| *id) else { return };
                 stage.pending.pop_front();
                 self.free.entry(executor).and_modify(|n| *n -= 1);
@@ -170,7 +169,10 @@ mod tests {
     #[test]
     fn slots_are_filled_in_the_order_of_stages() {
         let mut s = scheduler(2);
-        assert_eq!(launched(&s.on_event(Event::StageSubmitted { stage: StageId(1), tasks: 3 })), [(1, 0, 0), (1, 1, 0)]);
+        assert_eq!(
+            launched(&s.on_event(Event::StageSubmitted { stage: StageId(1), tasks: 3 })),
+            [(1, 0, 0), (1, 1, 0)]
+        );
         assert!(s.on_event(Event::StageSubmitted { stage: StageId(0), tasks: 1 }).is_empty());
         assert_eq!(launched(&s.on_event(Event::TaskFinished(id(1, 0, 0)))), [(0, 0, 0)]);
         let actions = s.on_event(Event::TaskFinished(id(0, 0, 0)));

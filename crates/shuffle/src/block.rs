@@ -31,7 +31,7 @@ pub enum Block {
 impl Block {
     /// A block that stays in memory.
     pub fn memory(batch: Batch) -> Self {
-        let bytes = batch.columns().iter().map(|c| row_bytes(c)).sum();
+        let bytes = batch.columns().iter().map(row_bytes).sum();
         Block::Memory { batch, bytes }
     }
 

@@ -103,7 +103,11 @@ mod tests {
         let mut seen: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
         scatter
             .flush(|p, b| {
-                b.columns()[0].as_primitive::<Int64Type>().values().iter().for_each(|v| seen.entry(*v).or_default().push(p));
+                b.columns()[0]
+                    .as_primitive::<Int64Type>()
+                    .values()
+                    .iter()
+                    .for_each(|v| seen.entry(*v).or_default().push(p));
                 Ok(())
             })
             .unwrap();

@@ -81,8 +81,12 @@ impl HotKeys {
     /// Hashes that have more than `share` of `rows` rows, with their estimated rows, most frequent first.
     pub fn above(&self, share: f64, rows: u64) -> Vec<(u64, u64)> {
         let estimate = |n: u64| n * SAMPLE as u64;
-        let mut hot: Vec<(u64, u64)> =
-            self.counters.iter().map(|(h, n)| (*h, estimate(*n))).filter(|(_, n)| *n as f64 > share * rows as f64).collect();
+        let mut hot: Vec<(u64, u64)> = self
+            .counters
+            .iter()
+            .map(|(h, n)| (*h, estimate(*n)))
+            .filter(|(_, n)| *n as f64 > share * rows as f64)
+            .collect();
         hot.sort_by_key(|(hash, n)| (std::cmp::Reverse(*n), *hash));
         hot
     }

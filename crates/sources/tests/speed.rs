@@ -1,5 +1,7 @@
 //! Times of scans; run by hand: `FIRESTEEL_TPCH=… cargo test --release -p firesteel-sources -- --ignored --nocapture`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;

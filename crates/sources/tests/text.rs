@@ -1,5 +1,7 @@
 //! CSV, JSON lines and written files.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

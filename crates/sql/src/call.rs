@@ -19,6 +19,15 @@ pub fn bind_call(name: &str, args: Vec<Expr>, span: Span, registry: &FunctionReg
     if LAZY_FUNCTIONS.contains(&lower.as_str()) {
         return lazy_call(&lower, args, span, registry);
     }
+    if lower == "decode" && args.len() > 2 {
+        return decode(args, span, registry);
+    }
+    if lower == "typeof"
+        && let [arg] = args.as_slice()
+    {
+        // The argument is not evaluated, so that it cannot fail.
+        return Ok(Expr::Literal(Scalar::string(&arg.ty().to_string().to_lowercase())));
+    }
     let Some(function) = registry.scalar(&lower) else { return Err(unresolved_routine(name, span, registry)) };
     let types: Vec<SqlType> = args.iter().map(Expr::ty).collect();
     let literals: Vec<Option<Scalar>> = args.iter().map(|arg| arg.as_literal().cloned()).collect();
@@ -198,6 +207,19 @@ fn lazy_call(name: &str, args: Vec<Expr>, span: Span, registry: &FunctionRegistr
             bind_case(branches, last, span)
         }
     }
+}
+
+/// `decode(value, search1, result1, …[, default])`: the result of the first search that equals the value, where
+/// NULL equals NULL.
+fn decode(args: Vec<Expr>, span: Span, registry: &FunctionRegistry) -> Result<Expr> {
+    let mut args = args.into_iter();
+    let value = args.next().ok_or_else(|| wrong_num_args("decode", "> 1", 0).at(span))?;
+    let mut branches = Vec::new();
+    while let Some(search) = args.next() {
+        let Some(result) = args.next() else { return bind_case(branches, Some(search), span) };
+        branches.push((bind_call(op::NULL_SAFE_EQ, vec![value.clone(), search], span, registry)?, result));
+    }
+    bind_case(branches, None, span)
 }
 
 /// The error for a wrong number of arguments.

@@ -103,10 +103,7 @@ macro_rules! numeric_values {
 pub(crate) use numeric_values;
 
 /// The primitive array of a state column.
-pub(crate) fn primitive<'a, T: ArrowPrimitiveType>(
-    states: &'a [ArrayRef],
-    index: usize,
-) -> Result<&'a PrimitiveArray<T>> {
+pub(crate) fn primitive<T: ArrowPrimitiveType>(states: &[ArrayRef], index: usize) -> Result<&PrimitiveArray<T>> {
     arg(states, index)?
         .as_primitive_opt::<T>()
         .ok_or_else(|| Error::internal(format!("state column {index} has an unexpected type")))

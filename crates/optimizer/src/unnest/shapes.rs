@@ -12,6 +12,7 @@ use crate::util::{
 };
 
 /// What came of an attempt.
+#[allow(clippy::large_enum_variant, reason = "made once per subquery and taken apart at once")]
 pub(crate) enum Outcome {
     /// The join is done.
     Done(LogicalPlan),

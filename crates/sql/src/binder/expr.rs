@@ -296,6 +296,7 @@ impl<'a> Binder<'a> {
             BinaryOperator::BitwiseXor => "^",
             BinaryOperator::PGBitwiseShiftLeft => "shiftleft",
             BinaryOperator::PGBitwiseShiftRight => "shiftright",
+            BinaryOperator::Custom(op) if op == crate::parser::lexer::UNSIGNED_SHIFT => "shiftrightunsigned",
             other => return Err(Error::unsupported(format!("The operator {other} is not supported.")).at(span)),
         };
         self.call(name, vec![left, right], span)
@@ -531,36 +532,9 @@ impl<'a> Binder<'a> {
         }
     }
 
-    /// EXTRACT and `date_part`: the call that a field name stands for.
+    /// EXTRACT and `date_part`.
     pub(crate) fn date_part(&self, field: &str, input: Expr, span: Span) -> Result<Expr> {
-        let name = match field {
-            "year" | "years" | "y" | "yr" | "yrs" => "year",
-            "yearofweek" => "yearofweek",
-            "quarter" | "qtr" => "quarter",
-            "month" | "months" | "mon" | "mons" => "month",
-            "week" | "weeks" | "w" => "weekofyear",
-            "day" | "days" | "d" => "day",
-            "dayofweek" | "dow" => "dayofweek",
-            "dayofweek_iso" | "dow_iso" => "weekday",
-            "doy" | "dayofyear" => "dayofyear",
-            "hour" | "hours" | "h" | "hr" | "hrs" => "hour",
-            "minute" | "minutes" | "m" | "min" | "mins" => "minute",
-            "second" | "seconds" | "s" | "sec" | "secs" => "second",
-            other => {
-                return Err(Error::bind(
-                    "INVALID_EXTRACT_FIELD",
-                    "42601",
-                    format!("Cannot extract `{other}` from \"{input}\"."),
-                )
-                .at(span));
-            }
-        };
-        let call = self.call(name, vec![input], span)?;
-        match field {
-            // Monday is 1 here and 0 in `weekday`.
-            "dayofweek_iso" | "dow_iso" => self.call(op::ADD, vec![call, Expr::Literal(Scalar::Int(1))], span),
-            _ => Ok(call),
-        }
+        self.call("date_part", vec![Expr::Literal(Scalar::string(field)), input], span)
     }
 
     /// The query's columns as expressions.

@@ -62,6 +62,9 @@ impl<'a> Binder<'a> {
         cx.windows_by_name = &select.named_window;
         cx.alias_rule = AliasRule::After;
         let mut items = self.items(&select.projection, &mut cx)?;
+        if matches!(select.flavor, SelectFlavor::FromFirstNoSelect) {
+            self.star(&[], &WildcardAdditionalOptions::default(), &cx, &mut items)?;
+        }
         let mut item_subqueries = std::mem::take(&mut cx.subqueries);
 
         cx.alias_rule = AliasRule::Before;

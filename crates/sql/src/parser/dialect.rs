@@ -111,7 +111,7 @@ impl Dialect for FiresteelDialect {
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
         match &parser.peek_token_ref().token {
-            Token::ShiftLeft | Token::ShiftRight => Some(Ok(SHIFT)),
+            Token::ShiftLeft | Token::ShiftRight | Token::CustomBinaryOperator(_) => Some(Ok(SHIFT)),
             Token::StringConcat => Some(Ok(PLUS)),
             _ => None,
         }

@@ -7,6 +7,9 @@
 use firesteel_common::{Error, Result, Span};
 use sqlparser::tokenizer::{Location, Span as Location2, Token, TokenWithSpan, Whitespace};
 
+/// The operator that sqlparser has no token of its own for.
+pub(crate) const UNSIGNED_SHIFT: &str = ">>>";
+
 /// A bracketed comment that is not closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unclosed;
@@ -216,6 +219,10 @@ impl Lexer<'_> {
     }
 
     fn symbol(&mut self) -> Result<()> {
+        if self.text[self.at..].starts_with(UNSIGNED_SHIFT) {
+            self.push(self.at, self.at + UNSIGNED_SHIFT.len(), Token::CustomBinaryOperator(UNSIGNED_SHIFT.to_owned()));
+            return Ok(());
+        }
         const SYMBOLS: &[(&str, Token)] = &[
             ("<=>", Token::Spaceship),
             ("<<", Token::ShiftLeft),

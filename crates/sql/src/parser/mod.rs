@@ -201,6 +201,7 @@ fn check_chains(tokens: &[TokenWithSpan]) -> Result<()> {
             | Token::ExclamationMark
             | Token::ShiftLeft
             | Token::ShiftRight
+            | Token::CustomBinaryOperator(_)
             | Token::DoubleColon
             | Token::LBracket
             | Token::Eq

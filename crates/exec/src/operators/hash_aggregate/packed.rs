@@ -82,7 +82,7 @@ impl Fields {
         let fixed: u32 = widths.iter().zip(nullable).map(|(w, n)| w.map_or(0, |w| w + u32::from(*n))).sum();
         let count = widths.iter().filter(|w| w.is_none()).count() as u32;
         let room = bits.checked_sub(fixed)?;
-        let capacity = if count == 0 { 0 } else { (room / count / 8).saturating_sub(1).min(15) };
+        let capacity = (room.checked_div(count).unwrap_or(0) / 8).saturating_sub(1).min(15);
         if count > 0 && (!texts || capacity == 0) {
             return None;
         }

@@ -1,6 +1,7 @@
 //! Fields of dates and times.
 
 use arrow::array::ArrayRef;
+use arrow::datatypes::{DurationMicrosecondType, Int8Type, IntervalYearMonthType};
 use firesteel_common::SqlType::{self, Date, Int, String as Str, Timestamp, TimestampNtz};
 use firesteel_common::{Error, ErrorKind, Result, Scalar};
 use firesteel_expr::Signature;
@@ -215,7 +216,11 @@ fn bind_part(name: &'static str, args: &[SqlType], literals: &[Option<Scalar>]) 
         )
     })?;
     if args[1].is_interval() {
-        return Err(Error::unsupported(format!("`{name}` of an interval is not supported yet.")));
+        let ty = interval_field_type(parsed, &args[1]).ok_or_else(|| {
+            let message = format!("Cannot extract `{field}` from a value of the type \"{}\".", args[1]);
+            Error::new(ErrorKind::Type, "INVALID_EXTRACT_FIELD", "42601", message)
+        })?;
+        return Ok(Signature { args: vec![Str, args[1].clone()], ty, may_be_null: false });
     }
     let time = matches!(parsed, Field::Hour | Field::Minute | Field::Second);
     let source = if time || args[1] != Date { timestamp_type(name, 1, &args[1])? } else { Date };
@@ -223,11 +228,44 @@ fn bind_part(name: &'static str, args: &[SqlType], literals: &[Option<Scalar>]) 
     Ok(Signature { args: vec![Str, source], ty, may_be_null: false })
 }
 
+/// The type of a field of an interval; `None` if the interval has no such field.
+fn interval_field_type(field: Field, interval: &SqlType) -> Option<SqlType> {
+    match (interval, field) {
+        (SqlType::IntervalYearMonth, Field::Year) | (SqlType::IntervalDayTime, Field::Day) => Some(Int),
+        (SqlType::IntervalYearMonth, Field::Month) | (SqlType::IntervalDayTime, Field::Hour | Field::Minute) => {
+            Some(SqlType::TinyInt)
+        }
+        (SqlType::IntervalDayTime, Field::Second) => Some(SqlType::Decimal(8, 6)),
+        _ => None,
+    }
+}
+
+/// Fields of intervals; all have the interval's sign.
+fn part_of_interval(a: &Args, field: Field) -> Result<ArrayRef> {
+    if a.types[1] == SqlType::IntervalYearMonth {
+        let months = a.column::<IntervalYearMonthType>(1)?;
+        return match field {
+            Field::Year => a.out_ints(|i| months.get(i).map(|m| m / 12)),
+            _ => a.out::<Int8Type>(|i| months.get(i).map(|m| (m % 12) as i8)),
+        };
+    }
+    let micros = a.column::<DurationMicrosecondType>(1)?;
+    match field {
+        Field::Day => a.out_ints(|i| micros.get(i).map(|m| (m / (86_400 * SECOND)) as i32)),
+        Field::Hour => a.out::<Int8Type>(|i| micros.get(i).map(|m| (m / (3_600 * SECOND) % 24) as i8)),
+        Field::Minute => a.out::<Int8Type>(|i| micros.get(i).map(|m| (m / (60 * SECOND) % 60) as i8)),
+        _ => a.out_decimals(|i| Ok(micros.get(i).map(|m| i128::from(m % (60 * SECOND))))),
+    }
+}
+
 fn part(a: &Args) -> Result<ArrayRef> {
     let field = a.strings(0)?;
     let Some(field) = field.constant().and_then(Field::parse) else {
         return Err(Error::internal("the field of date_part is not settled"));
     };
+    if a.types[1].is_interval() {
+        return part_of_interval(a, field);
+    }
     if let Field::Second = field {
         let t = local(a, 1)?;
         return a.out_decimals(|i| Ok(t(i).map(|t| i128::from(t.rem_euclid(60 * SECOND)))));

@@ -120,7 +120,7 @@ impl Pattern {
                 'd' => i64::from(day),
                 'D' => i64::from(day_of_year(days)),
                 'Q' | 'q' if count == 3 => {
-                    out.push_str(&format!("Q{}", (month + 2) / 3));
+                    out.push_str(&format!("Q{}", month.div_ceil(3)));
                     continue;
                 }
                 'Q' | 'q' if count >= 4 => {
@@ -129,7 +129,7 @@ impl Pattern {
                     );
                     continue;
                 }
-                'Q' | 'q' => i64::from((month + 2) / 3),
+                'Q' | 'q' => i64::from(month.div_ceil(3)),
                 'E' => {
                     out.push_str(name(DAYS[weekday(days) as usize], count));
                     continue;

@@ -38,7 +38,7 @@ macro_rules! logarithm {
             |a| {
                 let x = a.doubles(0)?;
                 let f: fn(f64) -> f64 = $f;
-                a.out_doubles(|i| x.get(i).filter(|x| !(*x <= $above)).map(f))
+                a.out_doubles(|i| x.get(i).filter(|x| x.is_nan() || *x > $above).map(f))
             },
         )
         .infallible()
@@ -138,7 +138,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         |a| {
             let x = a.doubles(a.len() - 1)?;
             if a.len() == 1 {
-                return a.out_doubles(|i| x.get(i).filter(|x| !(*x <= 0.0)).map(f64::ln));
+                return a.out_doubles(|i| x.get(i).filter(|x| x.is_nan() || *x > 0.0).map(f64::ln));
             }
             let base = a.doubles(0)?;
             a.out_doubles(|i| {
