@@ -1,1 +1,46 @@
-fn main() {}
+//! The exchange: the same join and grouping with rows shared, partitioned, and serialised as between processes.
+//!
+//! `cargo bench -p firesteel-bench --bench exchange [FILTER]`
+
+#[path = "tables.rs"]
+mod tables;
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use tables::{ROWS, session, total};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const MODES: [&str; 3] = ["auto", "partitioned", "serialized"];
+
+fn main() {
+    divan::main();
+}
+
+/// Runs `sql` with two threads in an exchange mode; joins are not broadcast, so that both sides are exchanged.
+fn bench(bencher: Bencher<'_, '_>, mode: &str, sql: &str) {
+    let settings = [
+        ("firesteel.threads", "2"),
+        ("firesteel.exchange.mode", mode),
+        ("spark.sql.autoBroadcastJoinThreshold", "-1"),
+        ("spark.sql.shuffle.partitions", "8"),
+    ];
+    let session = session(&settings);
+    bencher.counter(ItemsCount::new(ROWS)).bench_local(|| total(&session, sql));
+}
+
+#[divan::bench(args = MODES)]
+fn group_by(bencher: Bencher<'_, '_>, mode: &str) {
+    bench(bencher, mode, "SELECT max(s) FROM (SELECT id, sum(price) AS s FROM t GROUP BY id)");
+}
+
+#[divan::bench(args = MODES)]
+fn join(bencher: Bencher<'_, '_>, mode: &str) {
+    bench(bencher, mode, "SELECT sum(a.price + b.discount) FROM t a JOIN t b ON a.id = b.id");
+}
+
+#[divan::bench(args = MODES)]
+fn strings(bencher: Bencher<'_, '_>, mode: &str) {
+    bench(bencher, mode, "SELECT max(length(n)) FROM (SELECT id, min(name) AS n FROM t GROUP BY id)");
+}

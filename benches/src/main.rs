@@ -2,10 +2,13 @@
 //! queries in other engines.
 
 mod args;
+mod compare;
 mod data;
 mod engine;
 mod environment;
 mod failure;
+mod r#gen;
+mod peers;
 mod report;
 mod run;
 mod suite;
@@ -25,7 +28,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         Command::Run(args) => run::run(&args),
-        _ => Err(Failure::usage("not here yet")),
+        Command::Gen(args) => r#gen::generate(&args).map(|()| true),
+        Command::Compare(args) => compare::compare(&args).map(|()| true),
+        Command::Peers(args) => peers::peers(&args),
+        Command::Serve => peers::serve().map(|()| true),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
