@@ -162,8 +162,9 @@ pub enum JoinKind {
     /// Each left row with its match or NULLs; more than one match is an error
     /// (`SCALAR_SUBQUERY_TOO_MANY_ROWS`): a scalar subquery.
     LeftSingle,
-    /// Each left row with a BOOLEAN: true if some right row matches, NULL if the condition is unknown for
-    /// some and true for none, else false: EXISTS, IN, ANY as a value.
+    /// Each left row with a BOOLEAN: true if some right row matches, else false: EXISTS, IN, ANY as a
+    /// value. In dependent and in null-aware joins it is NULL if the condition is unknown for some right
+    /// row and true for none.
     Mark(ColumnRef),
 }
 

@@ -37,8 +37,6 @@ impl Bits {
 pub(in crate::operators) struct Remember {
     /// Whether it has matched.
     pub(in crate::operators) matched: bool,
-    /// Whether the condition was NULL for some pair.
-    pub(in crate::operators) unknown: bool,
     /// Who matched it, so that a second match is found out.
     pub(in crate::operators) owner: bool,
 }
@@ -47,7 +45,6 @@ pub(in crate::operators) struct Remember {
 #[derive(Debug)]
 pub(in crate::operators) struct Matches {
     matched: Option<Bits>,
-    unknown: Option<Bits>,
     owners: Option<Vec<AtomicU64>>,
     end: Mutex<End>,
     /// Some probe row was seen; kept for null-aware joins only.
@@ -68,7 +65,6 @@ impl Matches {
         let owners = || std::iter::repeat_with(AtomicU64::default).take(rows).collect();
         Self {
             matched: remember.matched.then(|| Bits::new(rows)),
-            unknown: remember.unknown.then(|| Bits::new(rows)),
             owners: remember.owner.then(owners),
             end: Mutex::new(End { reported: vec![false; tasks], missing: tasks, last: None }),
             probe_seen: AtomicBool::new(false),
@@ -78,8 +74,8 @@ impl Matches {
 
     /// Bytes held.
     pub(in crate::operators) fn bytes(rows: usize, remember: Remember) -> usize {
-        let bits = usize::from(remember.matched) + usize::from(remember.unknown);
-        rows.div_ceil(64) * 8 * bits + if remember.owner { rows * 8 } else { 0 }
+        let bits = if remember.matched { rows.div_ceil(64) * 8 } else { 0 };
+        bits + if remember.owner { rows * 8 } else { 0 }
     }
 
     #[inline]
@@ -90,16 +86,6 @@ impl Matches {
     #[inline]
     pub(in crate::operators) fn set_matched(&self, row: u32) {
         if let Some(bits) = &self.matched {
-            bits.set(row);
-        }
-    }
-
-    pub(in crate::operators) fn is_unknown(&self, row: u32) -> bool {
-        self.unknown.as_ref().is_some_and(|bits| bits.get(row))
-    }
-
-    pub(in crate::operators) fn set_unknown(&self, row: u32) {
-        if let Some(bits) = &self.unknown {
             bits.set(row);
         }
     }

@@ -13,7 +13,6 @@ use arrow::compute::take;
 use arrow::datatypes::DataType;
 use firesteel_common::{Batch, Error, Result, Selection, TaskId};
 use firesteel_plan::logical::JoinKind;
-use firesteel_plan::physical::Side;
 use firesteel_runtime::CancelToken;
 
 use super::expressions::Exprs;
@@ -33,9 +32,8 @@ pub(in crate::operators) struct PairJoin {
     /// Whether probe rows without a match come as pairs with [`NONE`].
     unmatched_are_pairs: bool,
     batch: Option<Batch>,
-    /// By position: some pair matched, some pair was unknown. Empty if it does not matter.
+    /// By position: some pair matched. Empty if it does not matter.
     matched: Vec<bool>,
-    unknown: Vec<bool>,
     /// The build row from which the tail goes on.
     tail: Option<u32>,
 }
@@ -69,7 +67,6 @@ impl PairJoin {
             unmatched_are_pairs,
             batch: None,
             matched: Vec::new(),
-            unknown: Vec::new(),
             tail: None,
         })
     }
@@ -89,12 +86,8 @@ impl PairJoin {
         let rows = batch.rows();
         let by_probe = self.shape.probe_existence() || self.shape.probe_outer();
         self.matched.clear();
-        self.unknown.clear();
         if by_probe {
             self.matched.resize(rows, false);
-        }
-        if self.shape.probe_existence() {
-            self.unknown.resize(rows, false);
         }
         self.batch = Some(batch);
     }
@@ -182,16 +175,6 @@ impl PairJoin {
             .first()
             .and_then(|array| array.as_boolean_opt())
             .ok_or_else(|| Error::internal("a join condition is not BOOLEAN"))?;
-        if let Some(nulls) = truth.nulls()
-            && self.shape.kind.is_existence()
-        {
-            for pair in (!nulls.inner()).set_indices() {
-                match self.shape.build {
-                    Side::Right => self.unknown[positions[pair] as usize] = true,
-                    Side::Left => self.side.matches.set_unknown(rows[pair]),
-                }
-            }
-        }
         let passed = Selection::from_mask(truth);
         for (to, from) in passed.indices().iter().enumerate() {
             positions[to] = positions[*from as usize];
@@ -229,12 +212,10 @@ impl PairJoin {
     pub(in crate::operators) fn end_batch(&mut self) -> Result<Option<Batch>> {
         let Some(batch) = self.batch.take() else { return Ok(None) };
         if self.shape.probe_existence() {
-            let (matched, unknown) = (std::mem::take(&mut self.matched), std::mem::take(&mut self.unknown));
-            // An unknown condition is no match to an anti join; only a mark tells the difference.
-            let mark = matches!(self.shape.kind, JoinKind::Mark(_));
-            let truth = |row: usize| if matched[row] { Some(true) } else { (!(mark && unknown[row])).then_some(false) };
-            let result = self.existence(batch, truth);
-            (self.matched, self.unknown) = (matched, unknown);
+            // An unknown condition is no match; only a null-aware key tells the difference.
+            let matched = std::mem::take(&mut self.matched);
+            let result = self.existence(batch, |row: usize| Some(matched[row]));
+            self.matched = matched;
             return result;
         }
         if !self.shape.probe_outer() || self.unmatched_are_pairs {
@@ -325,8 +306,7 @@ impl PairJoin {
             return Some(true);
         }
         let null_key = || self.side.comparable.as_ref().is_some_and(|nulls| nulls.is_null(row as usize));
-        let unknown = matches.is_unknown(row)
-            || (self.shape.null_aware && (matches.probe_null() || (matches.probe_seen() && null_key())));
+        let unknown = self.shape.null_aware && (matches.probe_null() || (matches.probe_seen() && null_key()));
         (!unknown).then_some(false)
     }
 

@@ -148,10 +148,6 @@ impl JoinShape {
 
     /// What must be remembered of each build row.
     pub(in crate::operators) fn remember(&self) -> Remember {
-        Remember {
-            matched: self.has_tail(),
-            unknown: self.build_existence() && matches!(self.kind, JoinKind::Mark(_)) && self.residual.is_some(),
-            owner: self.single() && self.build == Side::Left,
-        }
+        Remember { matched: self.has_tail(), owner: self.single() && self.build == Side::Left }
     }
 }

@@ -188,10 +188,10 @@ impl Case {
             let truths: Vec<Option<bool>> = right.iter().map(|r| self.truth(l, r)).collect();
             let matches: Vec<usize> = (0..right.len()).filter(|i| truths[*i] == Some(true)).collect();
             matches.iter().for_each(|i| right_matched[*i] = true);
-            let unknown = truths.contains(&None);
+            let unknown = self.null_aware && truths.contains(&None);
             match &self.kind {
                 JoinKind::LeftSemi if !matches.is_empty() => add(Some(l), String::new()),
-                JoinKind::LeftAnti if matches.is_empty() && !(self.null_aware && unknown) => {
+                JoinKind::LeftAnti if matches.is_empty() && !unknown => {
                     add(Some(l), String::new());
                 }
                 JoinKind::LeftSemi | JoinKind::LeftAnti => {}
