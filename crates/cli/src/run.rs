@@ -1,6 +1,6 @@
 //! From arguments to an exit code.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -11,13 +11,22 @@ use crate::args::{Args, When, Work};
 use crate::failure::Failure;
 use crate::format::Format;
 use crate::interrupt::{self, EXIT_INTERRUPTED};
+use crate::meta::{self, Flow};
+use crate::pager::Paging;
+use crate::repl;
 use crate::sample::Samples;
 use crate::script::{Piece, Script};
-use crate::shell::{Shell, View};
+use crate::shell::{Last, Shell, View};
 use crate::sink::Sink;
 
 const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
+
+/// Rows of a table on a terminal, unless `.maxrows` says otherwise.
+const MAX_ROWS: usize = 40;
+
+/// Files that `.read` may nest.
+const MAX_DEPTH: usize = 16;
 
 /// Bytes that are read from standard input at a time, at most.
 const READ_SIZE: usize = 64 << 10;
@@ -41,7 +50,7 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let mut runner = Runner { shell: &mut shell, continue_on_error: args.continue_on_error, failed: false };
+    let mut runner = Runner { shell: &mut shell, continue_on_error: args.continue_on_error, failed: false, depth: 0 };
     match runner.run(&args) {
         Ok(()) if runner.failed => ExitCode::from(EXIT_FAILED),
         Ok(()) => ExitCode::SUCCESS,
@@ -65,6 +74,7 @@ fn start(args: &Args) -> Result<Shell, (Failure, u8)> {
         Some(path) => Sink::file(path).map_err(|e| (Failure::Command(format!("{path}: {e}")), EXIT_FAILED))?,
         None => Sink::Stdout,
     };
+    let interactive = args.work.is_empty() && io::stdin().is_terminal() && io::stdout().is_terminal();
     let color = match args.color {
         When::Always => true,
         When::Never => false,
@@ -74,8 +84,15 @@ fn start(args: &Args) -> Result<Shell, (Failure, u8)> {
             !set("NO_COLOR") && !dumb && sink.is_terminal()
         }
     };
-    let view = View { format: args.format.unwrap_or(Format::Table), max_rows: 40, color };
-    Ok(Shell { session, samples: Samples::new(args.paths.is_empty()), sink, view })
+    let view = View {
+        format: args.format.unwrap_or(Format::Table),
+        max_rows: MAX_ROWS,
+        color,
+        timing: true,
+        paging: Paging::Auto,
+    };
+    let samples = Samples::new(args.paths.is_empty());
+    Ok(Shell { session, samples, sink, view, interactive, last: Last::default() })
 }
 
 /// Registers a file or folder as a table with the name of the file.
@@ -115,7 +132,7 @@ pub(crate) fn complain(failure: &Failure) {
 }
 
 /// Why work ends before its end.
-enum Stop {
+pub(crate) enum Stop {
     /// It was asked to.
     Quit,
     /// A statement failed, which was said.
@@ -124,10 +141,13 @@ enum Stop {
     Interrupted,
 }
 
-struct Runner<'a> {
+/// Runs texts and keeps to the rules about errors.
+pub(crate) struct Runner<'a> {
     shell: &'a mut Shell,
     continue_on_error: bool,
     failed: bool,
+    /// Files that are being read, one by order of another.
+    depth: usize,
 }
 
 impl Runner<'_> {
@@ -142,24 +162,52 @@ impl Runner<'_> {
                 },
             }
         }
-        if args.work.is_empty() {
-            self.stdin()?;
+        if !args.work.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        if !self.shell.interactive {
+            return self.stdin();
+        }
+        interrupt::set_interactive();
+        match repl::run(self, !args.no_history, args.paths.is_empty()) {
+            Ok(()) => {
+                self.failed = false;
+                Ok(())
+            }
+            Err(failure) => self.failure(&failure),
+        }
+    }
+
+    /// The shell that it works with.
+    pub(crate) fn shell(&self) -> &Shell {
+        self.shell
     }
 
     fn text(&mut self, text: &str) -> Result<(), Stop> {
         self.pieces(Script::new(text).take(true))
     }
 
-    fn pieces(&mut self, pieces: Vec<Piece>) -> Result<(), Stop> {
+    /// Runs pieces in their order, up to the first that fails unless errors are to be passed over.
+    pub(crate) fn pieces(&mut self, pieces: Vec<Piece>) -> Result<(), Stop> {
         for piece in pieces {
             let result = match piece {
-                Piece::Statement(sql) => self.shell.run(&sql),
-                Piece::Command(line) => Err(Failure::Command(format!("there is no command {line}"))),
+                Piece::Statement(sql) => self.shell.run(&sql).map(|()| Flow::Continue),
+                Piece::Command(line) => meta::run(self.shell, &line),
             };
-            if let Err(failure) = result {
-                self.failure(&failure)?;
+            match result {
+                Ok(Flow::Continue) => {}
+                Ok(Flow::Quit) => return Err(Stop::Quit),
+                Ok(Flow::Run(_)) if self.depth == MAX_DEPTH => {
+                    let message = format!("more than {MAX_DEPTH} files read each other");
+                    self.failure(&Failure::Command(message))?;
+                }
+                Ok(Flow::Run(text)) => {
+                    self.depth += 1;
+                    let result = self.text(without_shebang(&text));
+                    self.depth -= 1;
+                    result?;
+                }
+                Err(failure) => self.failure(&failure)?,
             }
         }
         Ok(())

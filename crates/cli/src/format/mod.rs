@@ -3,7 +3,11 @@
 
 pub(crate) mod cell;
 mod delimited;
+mod json;
+mod markdown;
+mod plain;
 mod table;
+mod vertical;
 
 use clap::ValueEnum;
 use firesteel::Result;
@@ -21,6 +25,16 @@ pub(crate) enum Format {
     Csv,
     /// Tab-separated values with a header; NULL is `\N`
     Tsv,
+    /// An array of objects
+    Json,
+    /// One object on each line
+    #[value(alias = "jsonl", alias = "jsonlines")]
+    Ndjson,
+    /// A table of Markdown
+    #[value(alias = "md")]
+    Markdown,
+    /// One line for each value
+    Vertical,
 }
 
 /// What is known at the end of a result.
@@ -48,5 +62,14 @@ pub(crate) fn writer(format: Format, layout: &Layout) -> Box<dyn Writer> {
         Format::Table => Box::new(table::Table::new(layout.clone())),
         Format::Csv => Box::new(delimited::Csv),
         Format::Tsv => Box::new(delimited::Tsv),
+        Format::Json => Box::new(json::Json::new(false)),
+        Format::Ndjson => Box::new(json::Json::new(true)),
+        Format::Markdown => Box::new(markdown::Markdown),
+        Format::Vertical => Box::new(vertical::Vertical::new(layout.footer)),
     }
+}
+
+/// The writer of texts of many lines, such as plans: the first column as it is.
+pub(crate) fn plain_writer() -> Box<dyn Writer> {
+    Box::new(plain::Plain)
 }
