@@ -3,18 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use firesteel_catalog::{CatalogEntry, Field, TableName, ViewBody};
+use firesteel_catalog::{CatalogEntry, TableName, ViewBody};
 use firesteel_common::config::SETTINGS;
-use firesteel_common::{Batch, Error, Result, Scalar, Span, SqlType};
-use firesteel_sources::write::FileSink;
+use firesteel_common::{Error, Result, Scalar, Span, SqlType};
 use firesteel_sql::{BoundQuery, ExplainMode as SqlExplain, Statement};
-use futures::StreamExt;
 use futures::future::BoxFuture;
 
 use crate::dataframe::DataFrame;
 use crate::explain::{ExplainMode, explain};
 use crate::resolve::StatementTables;
 use crate::session::{Session, TableDefinition};
+use crate::writer::{directory, fields, write_folder, write_rows};
 
 /// Runs a bound statement; a query is only wrapped.
 pub(crate) fn execute<'a>(
@@ -86,7 +85,9 @@ fn inspect(session: &Session, statement: Statement, tables: &StatementTables) ->
             session.reset(key.as_deref())?;
             nothing(session)
         }
-        Statement::Use(schema) if schema.eq_ignore_ascii_case(firesteel_catalog::catalog::DEFAULT_SCHEMA) => nothing(session),
+        Statement::Use(schema) if schema.eq_ignore_ascii_case(firesteel_catalog::catalog::DEFAULT_SCHEMA) => {
+            nothing(session)
+        }
         Statement::Use(schema) => {
             Err(Error::bind("SCHEMA_NOT_FOUND", "42704", format!("The schema `{schema}` cannot be found."))
                 .with_hint("there is one schema, `default`"))
@@ -169,61 +170,9 @@ async fn insert(
     nothing(session)
 }
 
-fn directory(location: &str) -> Result<std::path::PathBuf> {
-    firesteel_sources::location::local_path(location)
-        .ok_or_else(|| Error::unsupported(format!("Writing to {location} is not supported, only to local files.")))
-}
-
-/// Writes the rows of a query into a folder. When overwriting, the files that were there are removed once the new one
-/// is complete, so that a failure leaves them as they were.
-async fn write_folder(
-    query: &DataFrame,
-    location: &str,
-    format: &str,
-    options: &BTreeMap<String, String>,
-    overwrite: bool,
-) -> Result<u64> {
-    let target = directory(location)?;
-    let listed = |path: &std::path::Path| -> Vec<std::path::PathBuf> {
-        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-        entries.map(|e| e.path()).filter(|p| p.is_file()).collect()
-    };
-    let before = if overwrite { listed(&target) } else { Vec::new() };
-    std::fs::create_dir_all(&target)?;
-    let rows = write_rows(query, location, format, options).await?;
-    for old in before {
-        std::fs::remove_file(old)?;
-    }
-    Ok(rows)
-}
-
-async fn write_rows(query: &DataFrame, path: &str, format: &str, options: &BTreeMap<String, String>) -> Result<u64> {
-    let mut stream = query.stream()?;
-    let mut sink = FileSink::create(format, path, &fields(query), options, 0)?;
-    while let Some(batch) = stream.next().await {
-        let batch = batch?;
-        sink.write(&Batch::new(batch.columns().to_vec(), batch.num_rows()))?;
-    }
-    Ok(sink.finish()?.rows)
-}
-
-async fn copy(
-    query: &DataFrame,
-    path: &str,
-    format: &str,
-    options: &BTreeMap<String, String>,
-) -> Result<DataFrame> {
+async fn copy(query: &DataFrame, path: &str, format: &str, options: &BTreeMap<String, String>) -> Result<DataFrame> {
     let rows = write_rows(query, path, format, options).await?;
     query.session().rows(&[("count", SqlType::BigInt)], vec![vec![Scalar::BigInt(rows as i64)]])
-}
-
-fn fields(query: &DataFrame) -> Vec<Field> {
-    let field = |(name, column): &(Arc<str>, firesteel_expr::ColumnRef)| Field {
-        name: name.clone(),
-        ty: column.ty.clone(),
-        nullable: true,
-    };
-    query.named_columns().iter().map(field).collect()
 }
 
 fn format_of_path(path: &str) -> Result<String> {
@@ -245,8 +194,7 @@ fn show_tables(session: &Session, like: Option<&str>, views_only: bool) -> Resul
         let schema = Scalar::string(if is_view { "" } else { firesteel_catalog::catalog::DEFAULT_SCHEMA });
         Some(vec![schema, Scalar::string(&name), Scalar::Boolean(is_view)])
     });
-    let columns =
-        [("namespace", SqlType::String), ("tableName", SqlType::String), ("isTemporary", SqlType::Boolean)];
+    let columns = [("namespace", SqlType::String), ("tableName", SqlType::String), ("isTemporary", SqlType::Boolean)];
     session.rows(&columns, rows.collect())
 }
 
@@ -273,12 +221,7 @@ fn describe_columns(session: &Session, query: &BoundQuery) -> Result<DataFrame> 
     session.rows(&DESCRIBE, query.columns.iter().map(row).collect())
 }
 
-fn describe_table(
-    session: &Session,
-    name: &TableName,
-    extended: bool,
-    tables: &StatementTables,
-) -> Result<DataFrame> {
+fn describe_table(session: &Session, name: &TableName, extended: bool, tables: &StatementTables) -> Result<DataFrame> {
     let columns = columns_of(session, name, tables)?;
     let mut rows: Vec<Vec<Scalar>> =
         columns.iter().map(|(name, ty)| describe_row(name, &ty.to_string().to_lowercase())).collect();
@@ -328,10 +271,10 @@ fn set(session: &Session, key: &str, value: Option<&str>) -> Result<DataFrame> {
         }
         None => session.config().get(key).unwrap_or_else(|| "<undefined>".to_owned()),
     };
-    session.rows(&[("key", SqlType::String), ("value", SqlType::String)], vec![vec![
-        Scalar::string(key),
-        Scalar::string(&shown),
-    ]])
+    session.rows(
+        &[("key", SqlType::String), ("value", SqlType::String)],
+        vec![vec![Scalar::string(key), Scalar::string(&shown)]],
+    )
 }
 
 fn settings(session: &Session, verbose: bool) -> Result<DataFrame> {

@@ -6,7 +6,8 @@ use firesteel_expr::format::format_value;
 
 /// The cells of a batch as text, row by row; `None` is NULL. Timestamps are shown in `time_zone`.
 pub fn cells(batch: &RecordBatch, time_zone: &str) -> Result<Vec<Vec<Option<String>>>> {
-    let types = batch.schema().fields().iter().map(|f| SqlType::from_arrow(f.data_type())).collect::<Result<Vec<_>>>()?;
+    let types =
+        batch.schema().fields().iter().map(|f| SqlType::from_arrow(f.data_type())).collect::<Result<Vec<_>>>()?;
     Ok((0..batch.num_rows())
         .map(|row| {
             let cell = |(column, ty): (&arrow::array::ArrayRef, &SqlType)| {

@@ -21,19 +21,33 @@
 //! Actions are async but need no particular runtime: work runs on threads of the session, so they can be awaited
 //! from a current-thread runtime or `futures::executor::block_on`.
 
+mod column;
 mod command;
 pub mod dataframe;
 pub mod display;
 mod explain;
+pub mod functions;
+mod params;
 pub mod query;
+mod reader;
 mod resolve;
+mod resolver;
 pub mod result;
 pub mod session;
+mod udf;
+mod window;
+mod writer;
 
 pub use arrow;
-pub use dataframe::DataFrame;
+pub use column::{Column, IntoColumns, Operand, TypeName};
+pub use dataframe::{Condition, DataFrame, GroupedData, JoinOn, JoinType};
 pub use explain::ExplainMode;
 pub use firesteel_common::{Config, Error, ErrorKind, Result, Scalar, Span, SqlType, config};
 pub use firesteel_sql::{StatementText, split_statements};
-pub use query::{QueryHandle, QueryStream};
+pub use params::Params;
+pub use query::{QueryHandle, QueryMetrics, QueryStream};
+pub use reader::DataFrameReader;
 pub use session::{Session, SessionBuilder};
+pub use udf::Udf;
+pub use window::{Window, WindowSpec};
+pub use writer::{DataFrameWriter, SaveMode};

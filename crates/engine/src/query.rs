@@ -36,6 +36,23 @@ const RESULT_BUFFER: usize = 4;
 #[derive(Clone)]
 pub struct QueryHandle(Arc<Shared>);
 
+/// What a query took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueryMetrics {
+    /// Stages that ran.
+    pub stages: u32,
+    /// Tasks of all stages.
+    pub tasks: u32,
+    /// Bytes written to exchanges.
+    pub shuffle_bytes: u64,
+    /// Most bytes held at a time.
+    pub peak_memory: u64,
+    /// Time from the start to the first stages.
+    pub planning: Duration,
+    /// Time from the first stages to the end.
+    pub total: Duration,
+}
+
 struct Shared {
     id: QueryId,
     cancel: CancelToken,
@@ -77,6 +94,18 @@ impl QueryHandle {
     /// Stages, metrics and plans, once it has ended without an error.
     pub fn report(&self) -> Option<Arc<QueryReport>> {
         self.0.outcome.lock().report.clone()
+    }
+
+    /// What it took, once it has ended without an error.
+    pub fn metrics(&self) -> Option<QueryMetrics> {
+        self.report().map(|report| QueryMetrics {
+            stages: report.stages.len() as u32,
+            tasks: report.tasks(),
+            shuffle_bytes: report.shuffle_bytes(),
+            peak_memory: report.peak_memory,
+            planning: self.planning_time(),
+            total: report.total,
+        })
     }
 
     /// The decisions of the stage planner, once it has ended.
@@ -313,7 +342,12 @@ fn sample_request(scan: &Scan) -> ScanRequest {
 /// The context of expressions of a query that starts now.
 pub(crate) fn eval_context(registry: Arc<firesteel_expr::FunctionRegistry>, config: &Config) -> EvalContext {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    EvalContext { registry, ansi: config.ansi, time_zone: Arc::from(config.time_zone.as_str()), now: now.as_micros() as i64 }
+    EvalContext {
+        registry,
+        ansi: config.ansi,
+        time_zone: Arc::from(config.time_zone.as_str()),
+        now: now.as_micros() as i64,
+    }
 }
 
 /// An error for a query whose report is asked for before it has ended.
@@ -332,4 +366,3 @@ impl QueryHandle {
         self.0.cancel.is_cancelled()
     }
 }
-

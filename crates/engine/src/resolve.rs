@@ -9,7 +9,7 @@ use firesteel_catalog::{
 use firesteel_common::{Result, Span};
 use firesteel_optimizer::rule::TableStats;
 use firesteel_sources::ObjectStores;
-use firesteel_sql::{ParsedStatement, TableLookup};
+use firesteel_sql::{BoundQuery, ParsedStatement, TableLookup};
 
 /// Views inside views that are followed to find their files; the binder has a limit of its own.
 const MAX_VIEW_DEPTH: usize = 64;
@@ -19,6 +19,15 @@ const MAX_VIEW_DEPTH: usize = 64;
 pub(crate) struct StatementTables {
     catalog: Arc<Catalog>,
     paths: BTreeMap<TableName, (TableRef, Arc<dyn TableProvider>)>,
+    /// Tables of the frames behind views that the statement uses.
+    frames: Vec<Arc<StatementTables>>,
+}
+
+/// A view that is a frame: its query, and the tables that it keeps alive. Only the query is for the binder.
+#[derive(Debug)]
+pub(crate) struct FrameView {
+    pub(crate) query: Arc<BoundQuery>,
+    pub(crate) tables: Vec<Arc<StatementTables>>,
 }
 
 impl StatementTables {
@@ -28,19 +37,23 @@ impl StatementTables {
         catalog: Arc<Catalog>,
         stores: &ObjectStores,
     ) -> Result<Arc<Self>> {
-        let mut this = Self { catalog, paths: BTreeMap::new() };
+        let mut this = Self { catalog, paths: BTreeMap::new(), frames: Vec::new() };
         let mut names = statement.tables();
         for _ in 0..MAX_VIEW_DEPTH {
             let mut inner = Vec::new();
             for name in std::mem::take(&mut names) {
-                if let Some(CatalogEntry::View { body: ViewBody::Sql(sql), .. }) = this.catalog.get(&name) {
+                let entry = this.catalog.get(&name);
+                if let Some(CatalogEntry::View { body: ViewBody::Sql(sql), .. }) = entry {
                     inner.extend(firesteel_sql::parse(&sql)?.iter().flat_map(ParsedStatement::tables));
+                } else if let Some(CatalogEntry::View { body: ViewBody::Plan(plan), .. }) = entry {
+                    if let Some(view) = plan.downcast_ref::<FrameView>() {
+                        this.frames.extend(view.tables.iter().cloned());
+                    }
                 } else if let Some((format, path)) = name.as_path()
                     && !this.paths.contains_key(&name)
                 {
                     let paths = [path.to_owned()];
-                    let table =
-                        firesteel_sources::open_table(format, &paths, None, &BTreeMap::new(), stores).await?;
+                    let table = firesteel_sources::open_table(format, &paths, None, &BTreeMap::new(), stores).await?;
                     let id = this.catalog.adopt(&format!("{format}.`{path}`"), table.clone());
                     this.paths.insert(name, (id, table));
                 }
@@ -59,7 +72,7 @@ impl StatementTables {
     pub(crate) fn of_provider(catalog: Arc<Catalog>, name: &str, provider: Arc<dyn TableProvider>) -> Arc<Self> {
         let table = catalog.adopt(name, provider.clone());
         let paths = BTreeMap::from([(TableName(vec![name.to_owned()]), (table, provider))]);
-        Arc::new(Self { catalog, paths })
+        Arc::new(Self { catalog, paths, frames: Vec::new() })
     }
 
     /// The tables that are not in the catalog.
@@ -78,7 +91,14 @@ impl TableLookup for StatementTables {
     fn lookup(&self, name: &TableName, span: Span) -> Result<CatalogEntry> {
         match self.paths.get(name) {
             Some((table, provider)) => Ok(CatalogEntry::Table(table.clone(), provider.clone())),
-            None => self.catalog.lookup(name, span),
+            None => Ok(match self.catalog.lookup(name, span)? {
+                CatalogEntry::View { body: ViewBody::Plan(plan), columns } => {
+                    let query = plan.downcast_ref::<FrameView>().map(|view| view.query.clone());
+                    let body = query.map_or(ViewBody::Plan(plan), |query| ViewBody::Plan(query));
+                    CatalogEntry::View { body, columns }
+                }
+                other => other,
+            }),
         }
     }
 }

@@ -110,7 +110,8 @@ fn default_memory_limit() -> u64 {
         let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
         line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
     });
-    let container = number("/sys/fs/cgroup/memory.max").or_else(|| number("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
+    let container =
+        number("/sys/fs/cgroup/memory.max").or_else(|| number("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
     let available = [total, container].into_iter().flatten().min().unwrap_or(Config::default().memory_limit);
     available / 10 * 7
 }
@@ -281,6 +282,11 @@ impl Session {
         self.registry().names().into_iter().map(str::to_owned).collect()
     }
 
+    /// Whether it is the same session, and not one that is like it.
+    pub(crate) fn is_same(&self, other: &Session) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(crate) fn catalog(&self) -> &Arc<Catalog> {
         &self.0.catalog
     }
@@ -334,11 +340,13 @@ impl Session {
     }
 
     /// A frame of literal rows: the result of a command.
-    pub(crate) fn rows(&self, columns: &[(&str, SqlType)], rows: Vec<Vec<firesteel_common::Scalar>>) -> Result<DataFrame> {
-        let fields: Vec<Field> = columns
-            .iter()
-            .map(|(name, ty)| Field { name: Arc::from(*name), ty: ty.clone(), nullable: true })
-            .collect();
+    pub(crate) fn rows(
+        &self,
+        columns: &[(&str, SqlType)],
+        rows: Vec<Vec<firesteel_common::Scalar>>,
+    ) -> Result<DataFrame> {
+        let fields: Vec<Field> =
+            columns.iter().map(|(name, ty)| Field { name: Arc::from(*name), ty: ty.clone(), nullable: true }).collect();
         let arrays = fields
             .iter()
             .enumerate()
@@ -357,8 +365,12 @@ impl Session {
 
     /// The columns of a table as a scan of it has them.
     pub(crate) fn fresh_columns(&self, fields: &[Field]) -> Vec<ColumnRef> {
-        let column =
-            |f: &Field| ColumnRef { id: self.ids().column(), name: f.name.clone(), ty: f.ty.clone(), nullable: f.nullable };
+        let column = |f: &Field| ColumnRef {
+            id: self.ids().column(),
+            name: f.name.clone(),
+            ty: f.ty.clone(),
+            nullable: f.nullable,
+        };
         fields.iter().map(column).collect()
     }
 }
