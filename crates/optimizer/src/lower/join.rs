@@ -179,8 +179,9 @@ impl Lowering<'_> {
     fn partitioned(&mut self, is_build: bool, input: Lowered, keys: Vec<Expr>, partitions: u32) -> Lowered {
         let is_exchange = matches!(input.plan.op, PhysicalOp::ExchangeRead { .. } | PhysicalOp::Exchange(_));
         let fits = |hash: &HashPart| {
-            let same_order = hash.positions(&keys).is_some_and(|p| p.iter().copied().eq(0..keys.len()));
-            hash.partitions == partitions && same_order
+            // Position by position: one expression may be a key twice.
+            let same_keys = hash.keys.len() == keys.len() && hash.keys.iter().zip(&keys).all(|(h, k)| h.contains(k));
+            hash.partitions == partitions && same_keys
         };
         match input.part.hash() {
             Some(hash) if fits(hash) && (is_exchange || !is_build) => {
