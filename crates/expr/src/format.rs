@@ -27,8 +27,8 @@ pub fn format_scalar(value: &Scalar, zone: Zone) -> String {
 pub(crate) fn write_scalar(out: &mut String, value: &Scalar, zone: Zone) {
     match value {
         Scalar::Null(_) => out.push_str("NULL"),
-        Scalar::Float(v) => write_float(out, f64::from(*v), format_args!("{v:e}"), format_args!("{v}")),
-        Scalar::Double(v) => write_float(out, *v, format_args!("{v:e}"), format_args!("{v}")),
+        Scalar::Float(v) => write_float(out, f64::from(*v), [format_args!("{v}"), format_args!("{v:e}"), format_args!("{v:.1e}")]),
+        Scalar::Double(v) => write_float(out, *v, [format_args!("{v}"), format_args!("{v:e}"), format_args!("{v:.1e}")]),
         Scalar::Decimal(v, _, scale) => out.push_str(&format_decimal(*v, *scale)),
         Scalar::String(v) => out.push_str(v),
         Scalar::Binary(v) => out.push_str(&String::from_utf8_lossy(v)),
@@ -42,7 +42,7 @@ pub(crate) fn write_scalar(out: &mut String, value: &Scalar, zone: Zone) {
 }
 
 /// Java's text of a float: digits with a point from 0.001 to 10 million, `1.0E10` outside.
-fn write_float(out: &mut String, value: f64, scientific: std::fmt::Arguments, plain: std::fmt::Arguments) {
+fn write_float(out: &mut String, value: f64, [plain, shortest, two_digits]: [std::fmt::Arguments; 3]) {
     if value.is_nan() {
         out.push_str("NaN");
     } else if value.is_infinite() {
@@ -54,10 +54,10 @@ fn write_float(out: &mut String, value: f64, scientific: std::fmt::Arguments, pl
             out.push_str(".0");
         }
     } else {
-        let mut text = scientific.to_string();
+        let mut text = shortest.to_string();
         if !text.contains('.') {
             // Java writes two digits at least, and those nearest to the value: 4.9E-324, not 5.0E-324.
-            text = format!("{scientific:.1}");
+            text = two_digits.to_string();
         }
         let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
         let point = if mantissa.contains('.') { "" } else { ".0" };
