@@ -110,6 +110,11 @@ impl Domain<'_, '_> {
                     let input = inputs.pop().ok_or_else(|| Error::internal("a sort lacks its input"))?;
                     self.push_limit(keys, skip, fetch, input)
                 }
+                // The first rows of a projection are the projection of the first rows; the order may be below it.
+                LogicalPlan { op: project @ LogicalOp::Project { .. }, mut inputs, .. } => {
+                    let below = inputs.pop().ok_or_else(|| Error::internal("a projection lacks its input"))?;
+                    self.push_unary(project, self.node(LogicalOp::Limit { skip, fetch }, below))
+                }
                 input => self.push_limit(Vec::new(), skip, fetch, input),
             };
         }
