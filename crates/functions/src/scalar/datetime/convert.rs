@@ -374,7 +374,9 @@ fn bind_unix(name: &'static str, args: &[SqlType], _: &[Option<Scalar>]) -> Resu
 /// A pattern counts for text only.
 fn unix_seconds(a: &Args) -> Result<ArrayRef> {
     if !a.types[0].is_string() {
-        return divided(a, SECOND);
+        // Unlike `unix_seconds`, this truncates towards zero.
+        let time = a.timestamps(0)?;
+        return a.out_longs(|i| time.get(i).map(|time| time / SECOND));
     }
     let zone = Zone::parse(&a.cx.time_zone)?;
     let standard = Pattern::new("yyyy-MM-dd HH:mm:ss")?;
