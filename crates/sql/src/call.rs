@@ -33,7 +33,7 @@ pub fn bind_call(name: &str, args: Vec<Expr>, span: Span, registry: &FunctionReg
     let literals: Vec<Option<Scalar>> = args.iter().map(|arg| arg.as_literal().cloned()).collect();
     let signature = function.bind(&types, &literals).at(span)?;
     let any_null = args.iter().any(Expr::nullable);
-    let args = cast_args(args, &signature.args);
+    let args = cast_args(args, &signature.args, span);
     let nullable = signature.may_be_null || (any_null && !function.handles_null());
     let function = Arc::from(function.doc().name);
     Ok(Expr::Call(Call { function, args, ty: signature.ty, nullable, span }))
@@ -53,7 +53,7 @@ pub fn bind_aggregate(
     let Some(function) = registry.aggregate(name) else { return Err(unresolved_routine(name, span, registry)) };
     let types: Vec<SqlType> = args.iter().map(Expr::ty).collect();
     let signature = function.bind(&types).at(span)?;
-    let args = cast_args(args, &signature.args);
+    let args = cast_args(args, &signature.args, span);
     let filter = filter.map(|filter| condition(filter, span)).transpose()?;
     Ok(AggregateCall {
         function: Arc::from(function.doc().name),
@@ -66,19 +66,25 @@ pub fn bind_aggregate(
     })
 }
 
-fn cast_args(args: Vec<Expr>, types: &[SqlType]) -> Vec<Expr> {
+fn cast_args(args: Vec<Expr>, types: &[SqlType], span: Span) -> Vec<Expr> {
     args.into_iter()
         .enumerate()
         .map(|(i, arg)| match types.get(i) {
-            Some(ty) => cast_inner(arg, ty),
+            Some(ty) => cast_inner(arg, ty, span),
             None => arg,
         })
         .collect()
 }
 
-/// An implicit cast: it has the place of what it converts, since Spark points at the operation.
-fn cast_inner(arg: Expr, ty: &SqlType) -> Expr {
-    arg.cast_to(ty)
+/// An implicit cast: it has the place of the operation that asks for it, as in Spark.
+fn cast_inner(arg: Expr, ty: &SqlType, place: Span) -> Expr {
+    if arg.ty() == *ty {
+        return arg;
+    }
+    match arg.cast_to(ty) {
+        Expr::Cast { input, to, safe, span } if !span.is_known() => Expr::Cast { input, to, safe, span: place },
+        other => other,
+    }
 }
 
 /// `CAST(input AS to)`, or `TRY_CAST`.

@@ -12,7 +12,7 @@ use sqlparser::ast::{
 use crate::binder::aggregate::Grouping;
 use crate::binder::window::PendingWindow;
 use crate::binder::{Binder, Env, ident_span, idents_span, names};
-use crate::call::{bind_call, bind_case, bind_cast, condition};
+use crate::call::{bind_call, bind_case, bind_cast, condition, wrong_num_args};
 use crate::literal;
 use crate::parser::lexer::span_of;
 
@@ -475,6 +475,7 @@ impl<'a> Binder<'a> {
                 let mut args = vec![input.expr];
                 match substring_from {
                     Some(from) => args.push(self.expr(from, cx)?),
+                    None if substring_for.is_none() => return Err(wrong_num_args("substring", "[2, 3]", 1).at(span)),
                     None => args.push(Expr::Literal(Scalar::Int(1))),
                 }
                 if let Some(length) = substring_for {

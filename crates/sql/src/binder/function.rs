@@ -118,6 +118,9 @@ impl<'a> Binder<'a> {
                 }
             }
         }
+        if parts.name == "count" && parts.args.is_empty() && !parts.star {
+            return Err(wrong_num_args("count", "> 0", 0).at(parts.span));
+        }
         if parts.star && (parts.name != "count" || !parts.args.is_empty()) {
             let message = format!("Invalid usage of '*' in expression `{}`.", parts.name);
             return Err(Error::bind("INVALID_USAGE_OF_STAR_OR_REGEX", "42000", message).at(parts.span));

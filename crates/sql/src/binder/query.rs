@@ -24,7 +24,7 @@ impl<'a> Binder<'a> {
 
     fn query_inner(&self, query: &'a Query, ctes: Ctes<'a>, outer: Option<&Env<'_, 'a>>) -> Result<Relation> {
         let ctes = match &query.with {
-            Some(with) => with_ctes(with, ctes),
+            Some(with) => self.with_ctes(with, ctes)?,
             None => ctes,
         };
         if !query.pipe_operators.is_empty() {
@@ -45,6 +45,19 @@ impl<'a> Binder<'a> {
             relation.plan = self.unary(LogicalOp::Limit { skip, fetch }, relation.plan);
         }
         Ok(relation)
+    }
+
+    /// The tables of WITH, each visible to those after it.
+    fn with_ctes(&self, with: &'a With, outer: Ctes<'a>) -> Result<Ctes<'a>> {
+        for (at, cte) in with.cte_tables.iter().enumerate() {
+            let name = &cte.alias.name;
+            if with.cte_tables[..at].iter().any(|other| self.same_name(&other.alias.name.value, &name.value)) {
+                let message = format!("CTE definition can't have duplicate names: `{}`.", name.value);
+                return Err(Error::bind("DUPLICATED_CTE_NAMES", "42602", message).at(ident_span(name)));
+            }
+        }
+        let node = |outer, cte| Some(Rc::new(CteNode { cte, recursive: with.recursive, outer }));
+        Ok(with.cte_tables.iter().fold(outer, node))
     }
 
     /// Binds the body of a query or an operand of a set operation.
@@ -177,7 +190,10 @@ impl<'a> Binder<'a> {
             let list: Vec<Expr> =
                 rows.iter_mut().map(|row| std::mem::replace(&mut row[at], Expr::null(SqlType::Void))).collect();
             let nullable = list.iter().any(Expr::nullable);
-            let list = to_common_type("VALUES", list, Span::NONE)?;
+            let list = to_common_type("VALUES", list, Span::NONE).map_err(|_| {
+                let message = format!("Invalid inline table: found incompatible types in the column `col{}`.", at + 1);
+                Error::bind("INVALID_INLINE_TABLE.INCOMPATIBLE_TYPES_IN_INLINE_TABLE", "42000", message)
+            })?;
             let ty = list.first().map_or(SqlType::Void, Expr::ty);
             for (row, value) in rows.iter_mut().zip(list) {
                 row[at] = value;
@@ -212,10 +228,6 @@ fn refers_to_itself(cte: &ast::Cte) -> bool {
         [one] => one.eq_ignore_ascii_case(&cte.alias.name.value),
         _ => false,
     })
-}
-
-fn with_ctes<'a>(with: &'a With, outer: Ctes<'a>) -> Ctes<'a> {
-    with.cte_tables.iter().fold(outer, |outer, cte| Some(Rc::new(CteNode { cte, recursive: with.recursive, outer })))
 }
 
 /// Gives columns the names of `AS t(a, b)`, if there are any.

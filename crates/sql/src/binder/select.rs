@@ -7,7 +7,8 @@ use firesteel_common::{ColumnId, Error, Result, ResultExt, Span};
 use firesteel_expr::{ColumnRef, Expr, SortKey};
 use firesteel_plan::{LogicalOp, LogicalPlan, RepartitionKind};
 use sqlparser::ast::{
-    self, Distinct, GroupByExpr, Ident, OrderBy, OrderByKind, Select, SelectItem, SelectItemQualifiedWildcardKind,
+    self, Distinct, GroupByExpr, Ident, OrderBy, OrderByKind, Select, SelectFlavor, SelectItem,
+    SelectItemQualifiedWildcardKind,
     WildcardAdditionalOptions,
 };
 

@@ -128,6 +128,11 @@ impl<'a> Binder<'a> {
             Some(end) => self.frame_bound(end, unit, key.as_ref(), false, span)?,
             None => FrameBound::CurrentRow,
         };
+        if is_backwards(&start, &end) {
+            let message = "The lower bound of a window frame must not be above the upper bound.";
+            let condition = "DATATYPE_MISMATCH.SPECIFIED_WINDOW_FRAME_WRONG_COMPARISON";
+            return Err(Error::bind(condition, "42K09", message).at(span));
+        }
         Ok(Frame { unit, start, end })
     }
 
@@ -174,6 +179,18 @@ impl<'a> Binder<'a> {
             plan = self.unary(LogicalOp::Window { partition_by, order_by, calls }, plan);
         }
         plan
+    }
+}
+
+/// Whether a frame ends before it starts.
+fn is_backwards(start: &FrameBound, end: &FrameBound) -> bool {
+    let above = |a: &Scalar, b: &Scalar| a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| a > b);
+    match (start, end) {
+        (FrameBound::Following(_), FrameBound::CurrentRow | FrameBound::Preceding(_))
+        | (FrameBound::CurrentRow, FrameBound::Preceding(_)) => true,
+        (FrameBound::Following(start), FrameBound::Following(end)) => above(start, end),
+        (FrameBound::Preceding(start), FrameBound::Preceding(end)) => above(end, start),
+        _ => false,
     }
 }
 

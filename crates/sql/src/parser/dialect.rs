@@ -64,6 +64,7 @@ impl Dialect for FiresteelDialect {
         supports_from_first_select = true;
         supports_comment_optimizer_hint = true;
         supports_order_by_all = true;
+        supports_interval_options = true;
         supports_parens_around_table_factor = true;
         supports_subquery_as_function_arg = true;
         supports_window_clause_named_window_reference = true;

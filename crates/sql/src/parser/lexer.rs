@@ -157,6 +157,12 @@ impl Lexer<'_> {
 
     /// Adds a string; one that follows another is joined with it.
     fn string(&mut self, start: usize, end: usize, value: String) {
+        if let Some(TokenWithSpan { token: token @ Token::Word(_), .. }) = self.tokens.last_mut()
+            && token.to_string().eq_ignore_ascii_case("timestamp_ltz")
+        {
+            // The literal is the same as TIMESTAMP '…', which sqlparser knows.
+            *token = Token::make_word("TIMESTAMP", None);
+        }
         if let Some(TokenWithSpan { token: Token::SingleQuotedString(before), span }) = self.tokens.last_mut() {
             before.push_str(&value);
             span.end = location(end);
