@@ -132,7 +132,7 @@ impl RunResult {
         self.summary = Summary {
             ok: self.queries.iter().filter(|q| q.status == Status::Ok).count(),
             queries: self.queries.len(),
-            total_ms: rounded(times.iter().sum()),
+            total_ms: total(&times),
             geomean_ms: geomean(&times).map(rounded),
             peak_rss_bytes: self.queries.iter().filter_map(|q| q.peak_rss_bytes).max(),
         };
@@ -248,6 +248,11 @@ pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     let middle = values.len() / 2;
     let upper = values.get(middle)?;
     Some(if values.len() % 2 == 1 { *upper } else { rounded((values[middle - 1] + upper) / 2.0) })
+}
+
+/// The sum; that of nothing is 0 (and not -0, as `sum` has it).
+pub(crate) fn total(values: &[f64]) -> f64 {
+    rounded(values.iter().fold(0.0, |sum, value| sum + value))
 }
 
 /// The geometric mean of positive values.

@@ -33,8 +33,8 @@ class DuckDB:
             self.connection.execute(f"CREATE VIEW \"{name}\" AS SELECT * FROM read_parquet('{source}')")
 
     def run(self, sql):
-        result = self.connection.execute(sql)
-        # The older name is deprecated in newer versions.
+        # The way that does not copy the rows once more; its older name is deprecated in newer versions.
+        result = self.connection.sql(sql)
         return result.to_arrow_table() if hasattr(result, "to_arrow_table") else result.fetch_arrow_table()
 
 

@@ -155,8 +155,11 @@ fn memory(html: &mut String, result: &PeersResult) {
     }
     html.push_str("</table>\n");
     let processes = if result.isolate { "a fresh process for each query" } else { "one process for all queries" };
-    let _ =
-        writeln!(html, "<p class=\"note\">Most memory resident in the process while the query ran; {processes}.</p>");
+    let _ = writeln!(
+        html,
+        "<p class=\"note\">Most memory resident in the process while the query ran, with the interpreter and libraries where \
+         the engine is one; {processes}.</p>"
+    );
 }
 
 fn failures(html: &mut String, result: &PeersResult) {

@@ -21,7 +21,7 @@ use crate::args::PeersArgs;
 use crate::data::{self, Table};
 use crate::environment::{self, Environment};
 use crate::failure::Failure;
-use crate::report::{Status, TextTable, geomean, median, rounded, save, show_bytes, show_ms};
+use crate::report::{Status, TextTable, geomean, median, rounded, save, show_bytes, show_ms, total};
 use crate::run::{Answers, session_settings};
 use crate::suite::{self, Query};
 use process::{NoReply, OURS, PEERS, Process};
@@ -286,7 +286,7 @@ impl PeersResult {
             EngineSummary {
                 name: engine.name.clone(),
                 ok: cells().filter(|cell| cell.status == Status::Ok).count(),
-                total_ms: rounded(times.iter().sum()),
+                total_ms: total(&times),
                 geomean_ms: geomean(&times).map(rounded),
                 ratio_to_first: geomean(&ratios).map(rounded),
                 peak_rss_bytes: cells().filter_map(|cell| cell.peak_rss_bytes).max(),
