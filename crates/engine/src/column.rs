@@ -440,7 +440,9 @@ impl Node {
                 let name = if *safe { "TRY_CAST" } else { "CAST" };
                 let ty = match &to.0 {
                     TypeForm::Known(ty) => ty.to_string(),
-                    TypeForm::Text(text) => text.to_uppercase(),
+                    TypeForm::Text(text) => {
+                        firesteel_sql::parse_type(text).map_or_else(|_| text.to_string(), |ty| ty.to_string())
+                    }
                 };
                 format!("{name}({} AS {ty})", input.name())
             }
