@@ -208,7 +208,7 @@ fn help(shell: &mut Shell, _: &str) -> Result<Flow, Failure> {
 
 /// The list of commands.
 fn help_text() -> String {
-    let usage = |command: &Command| format!("{} {}", command.names.join("  "), command.args);
+    let usage = |command: &Command| format!("{} {}", command.names.join(", "), command.args).trim_end().to_owned();
     let width = COMMANDS.iter().map(|command| usage(command).len()).max().unwrap_or(0);
     let mut text = String::from("Statements of SQL end with a semicolon. Commands end with their line:\n");
     for command in COMMANDS {

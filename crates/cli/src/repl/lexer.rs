@@ -76,9 +76,21 @@ mod tests {
         let all = tokens(text);
         assert_eq!(all.iter().map(|(_, range)| &text[range.clone()]).collect::<String>(), text);
         let kinds: Vec<Token> = all.iter().map(|(token, _)| *token).filter(|t| *t != Token::Blank).collect();
-        use Token::{Comment, Number, Other, Quoted, String, Word};
-        let expected =
-            [Word, String(true), Other, Quoted(true), Other, Number, Comment, Comment, Word, Word, Word, String(false)];
+        use Token as T;
+        let expected = [
+            T::Word,
+            T::String(true),
+            T::Other,
+            T::Quoted(true),
+            T::Other,
+            T::Number,
+            T::Comment,
+            T::Comment,
+            T::Word,
+            T::Word,
+            T::Word,
+            T::String(false),
+        ];
         assert_eq!(kinds, expected);
     }
 }

@@ -117,7 +117,7 @@ fn terminal(error: ReadlineError) -> Failure {
 fn banner(shell: &Shell, samples: bool) {
     let config = shell.session.config();
     let mut text = format!(
-        "Firesteel {}: Spark SQL on {} threads and {} of memory.\n",
+        "Firesteel {}, SQL in Spark's dialect: {} threads, {} of memory.\n",
         env!("CARGO_PKG_VERSION"),
         config.threads,
         format_bytes(config.memory_limit),
