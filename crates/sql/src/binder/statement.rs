@@ -61,7 +61,7 @@ pub enum Statement {
         /// Of what.
         statement: Box<Statement>,
     },
-    /// CREATE [TEMPORARY] VIEW … AS. The query has been bound once, so that it is known to be right.
+    /// CREATE TEMPORARY VIEW … AS. The query has been bound once, so that it is known to be right.
     CreateView {
         /// Name.
         name: TableName,
