@@ -14,5 +14,6 @@ mod native;
 mod rle;
 mod scan;
 mod table;
+mod views;
 
 pub use table::ParquetTable;

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::*;
-use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::*;
 use bytes::Bytes;
 use firesteel_common::{Result, SqlType};
@@ -21,7 +21,8 @@ use parquet::file::reader::SerializedPageReader;
 
 use super::column::ChunkRef;
 use super::file::{FileColumn, ParquetFile};
-use super::rle::{RleDecoder, Truncated};
+use super::rle::{RleDecoder, Truncated, all_below};
+use super::views::{BadValues, Views, dictionary_array, plain_value};
 use crate::storage::ByteSource;
 
 /// Longest dictionary of strings that is passed on as such.
@@ -52,6 +53,15 @@ impl From<arrow::error::ArrowError> for Damage {
 impl From<Truncated> for Damage {
     fn from(_: Truncated) -> Self {
         Damage("a page ends before its values".to_string())
+    }
+}
+
+impl From<BadValues> for Damage {
+    fn from(bad: BadValues) -> Self {
+        match bad {
+            BadValues::Truncated => Truncated.into(),
+            BadValues::NotText => Damage("a string is not UTF-8".to_string()),
+        }
     }
 }
 
@@ -108,8 +118,12 @@ macro_rules! fixed {
         impl Fixed for $ty {
             const WIDTH: usize = size_of::<$ty>();
             fn decode(bytes: &[u8], out: &mut Vec<Self>) {
-                let values = bytes.chunks_exact(Self::WIDTH);
-                out.extend(values.map(|v| <$ty>::from_le_bytes(v.try_into().unwrap_or_default())));
+                let (values, _) = bytes.as_chunks::<{ size_of::<$ty>() }>();
+                let before = out.len();
+                out.resize(before + values.len(), Self::default());
+                for (slot, value) in out[before..].iter_mut().zip(values) {
+                    *slot = <$ty>::from_le_bytes(*value);
+                }
             }
             fn of(dictionary: &Dictionary) -> Option<&[Self]> {
                 match dictionary {
@@ -371,8 +385,7 @@ impl NativeCursor {
                 }
                 Values::Codes(decoder) => {
                     let dictionary = dictionary.and_then(|d| T::of(d)).unwrap_or_default();
-                    read_codes(decoder, present, codes, dictionary.len())?;
-                    out.extend(codes.iter().map(|code| dictionary[*code as usize]));
+                    gather(decoder, present, dictionary, codes, &mut out)?;
                 }
             }
             match validity {
@@ -391,10 +404,10 @@ impl NativeCursor {
         let text = self.ty.is_string();
         let mut pieces: Vec<ArrayRef> = Vec::new();
         let mut coded = CodedPiece::default();
-        let mut plain = PlainPiece::default();
+        let mut plain = PlainPiece::new(text);
         let mut left = rows;
         while left > 0 {
-            let (page, n, codes, dictionary) = self.piece(left)?;
+            let (page, n, _, dictionary) = self.piece(left)?;
             let validity = page.take_validity(n);
             let present = n - validity.as_ref().map_or(0, NullBuffer::null_count);
             match &mut page.values {
@@ -403,19 +416,18 @@ impl NativeCursor {
                     plain.append(bytes, n, present, validity.as_ref())?;
                 }
                 Values::Codes(decoder) => {
-                    pieces.extend(plain.finish(text)?);
+                    pieces.extend(plain.finish()?);
                     let length = match dictionary.map(|d| &**d) {
                         Some(Dictionary::Bytes(values)) => values.len(),
                         _ => 0,
                     };
-                    read_codes(decoder, present, codes, length)?;
-                    coded.append(codes, n, validity.as_ref());
+                    coded.append(decoder, present, length, n, validity.as_ref())?;
                 }
             }
             left -= n;
         }
         pieces.extend(coded.finish(self.dictionary.as_ref())?);
-        pieces.extend(plain.finish(text)?);
+        pieces.extend(plain.finish()?);
         if let [one] = pieces.as_slice() {
             return Ok(one.clone());
         }
@@ -459,25 +471,40 @@ impl PageState {
     }
 }
 
-/// Range of the value whose length stands at `at`: its start and its end.
-#[inline]
-fn plain_value(bytes: &[u8], at: usize) -> Result<(usize, usize), Truncated> {
-    let length = bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes).ok_or(Truncated)?;
-    let end = at + 4 + length as usize;
-    if end > bytes.len() { Err(Truncated) } else { Ok((at + 4, end)) }
+/// Codes decoded at a time: they stay in the nearest cache until their values are fetched.
+const CODES: usize = 1_024;
+
+/// Decodes the next `codes`, which are to be below `length`.
+fn read_codes(decoder: &mut RleDecoder, codes: &mut [u32], length: usize) -> Result<(), Damage> {
+    decoder.read(codes)?;
+    if all_below(codes, length) { Ok(()) } else { Err(Damage("a code is not in the dictionary".to_string())) }
 }
 
-fn read_codes(decoder: &mut RleDecoder, n: usize, codes: &mut Vec<u32>, length: usize) -> Result<(), Damage> {
-    codes.clear();
-    decoder.read(n, codes)?;
-    if codes.iter().copied().max().is_some_and(|max| max as usize >= length) {
-        return Err(Damage("a code is not in the dictionary".to_string()));
+/// Appends the values of the next `n` codes.
+fn gather<T: Fixed>(
+    decoder: &mut RleDecoder,
+    n: usize,
+    dictionary: &[T],
+    codes: &mut Vec<u32>,
+    out: &mut Vec<T>,
+) -> Result<(), Damage> {
+    codes.resize(CODES, 0);
+    let mut at = out.len();
+    out.resize(at + n, T::default());
+    while at < out.len() {
+        let run = CODES.min(out.len() - at);
+        let codes = &mut codes[..run];
+        read_codes(decoder, codes, dictionary.len())?;
+        for (slot, code) in out[at..at + run].iter_mut().zip(&*codes) {
+            *slot = dictionary[*code as usize];
+        }
+        at += run;
     }
     Ok(())
 }
 
 /// Moves the values after `before` apart, so that each stands at its valid row of `n`.
-fn spread<T: Copy + Default>(out: &mut Vec<T>, before: usize, n: usize, validity: &NullBuffer) {
+pub(super) fn spread<T: Copy + Default>(out: &mut Vec<T>, before: usize, n: usize, validity: &NullBuffer) {
     let mut from = out.len();
     out.resize(before + n, T::default());
     for row in (0..n).rev() {
@@ -524,10 +551,9 @@ fn decode_dictionary(buf: Bytes, n: usize, physical: PhysicalType, ty: &SqlType)
         PhysicalType::FLOAT => Dictionary::Float(plain(&buf, n)?),
         PhysicalType::DOUBLE => Dictionary::Double(plain(&buf, n)?),
         _ => {
-            let mut piece = PlainPiece::default();
-            piece.append(&mut buf.clone(), n, n, None)?;
-            let values = piece.finish(ty.is_string())?;
-            Dictionary::Bytes(values.unwrap_or_else(|| new_empty_array(&ty.arrow())))
+            let mut views = Views::new(ty.is_string());
+            views.append(&mut buf.clone(), n)?;
+            Dictionary::Bytes(views.finish(None)?)
         }
     })
 }
@@ -535,14 +561,23 @@ fn decode_dictionary(buf: Bytes, n: usize, physical: PhysicalType, ty: &SqlType)
 /// Codes of consecutive pages.
 #[derive(Default)]
 struct CodedPiece {
-    keys: Vec<i32>,
+    keys: Vec<u32>,
     nulls: Option<NullBufferBuilder>,
 }
 
 impl CodedPiece {
-    fn append(&mut self, codes: &[u32], rows: usize, validity: Option<&NullBuffer>) {
+    /// Takes `present` codes, which are to be below `length`, for `rows` rows.
+    fn append(
+        &mut self,
+        decoder: &mut RleDecoder,
+        present: usize,
+        length: usize,
+        rows: usize,
+        validity: Option<&NullBuffer>,
+    ) -> Result<(), Damage> {
         let before = self.keys.len();
-        self.keys.extend(codes.iter().map(|code| *code as i32));
+        self.keys.resize(before + present, 0);
+        read_codes(decoder, &mut self.keys[before..], length)?;
         let nulls = self.nulls.get_or_insert_with(|| NullBufferBuilder::new(rows));
         match validity {
             Some(validity) => {
@@ -551,28 +586,32 @@ impl CodedPiece {
             }
             None => nulls.append_n_non_nulls(rows),
         }
+        Ok(())
     }
 
     fn finish(&mut self, dictionary: Option<&Arc<Dictionary>>) -> Result<Option<ArrayRef>, Damage> {
         let Some(mut nulls) = self.nulls.take() else { return Ok(None) };
-        let keys = Int32Array::try_new(std::mem::take(&mut self.keys).into(), nulls.finish())?;
+        let keys = std::mem::take(&mut self.keys);
         let Some(Dictionary::Bytes(values)) = dictionary.map(|d| &**d) else { return Err(Truncated.into()) };
         if values.len() > MAX_DICTIONARY {
+            let keys = UInt32Array::try_new(keys.into(), nulls.finish())?;
             return Ok(Some(arrow::compute::take(values, &keys, None)?));
         }
-        Ok(Some(Arc::new(DictionaryArray::try_new(keys, values.clone())?)))
+        Ok(Some(dictionary_array(keys, nulls.finish(), values)?))
     }
 }
 
 /// Plain strings of consecutive pages: views of the pages' bytes.
-#[derive(Default)]
 struct PlainPiece {
-    views: Vec<u128>,
-    buffers: Vec<Buffer>,
+    views: Views,
     nulls: Option<NullBufferBuilder>,
 }
 
 impl PlainPiece {
+    fn new(text: bool) -> Self {
+        Self { views: Views::new(text), nulls: None }
+    }
+
     /// Takes `present` values off the front of `bytes`, for `rows` rows.
     fn append(
         &mut self,
@@ -581,20 +620,12 @@ impl PlainPiece {
         present: usize,
         validity: Option<&NullBuffer>,
     ) -> Result<(), Damage> {
-        let block = self.buffers.len() as u32;
         let before = self.views.len();
-        self.views.reserve(rows);
-        let mut at = 0;
-        for _ in 0..present {
-            let (start, end) = plain_value(bytes, at)?;
-            self.views.push(make_view(&bytes[start..end], block, start as u32));
-            at = end;
-        }
-        self.buffers.push(Buffer::from(bytes.split_to(at)));
+        self.views.append(bytes, present)?;
         let nulls = self.nulls.get_or_insert_with(|| NullBufferBuilder::new(rows));
         match validity {
             Some(validity) => {
-                spread(&mut self.views, before, rows, validity);
+                self.views.spread(before, rows, validity);
                 nulls.append_buffer(validity);
             }
             None => nulls.append_n_non_nulls(rows),
@@ -602,14 +633,8 @@ impl PlainPiece {
         Ok(())
     }
 
-    fn finish(&mut self, text: bool) -> Result<Option<ArrayRef>, Damage> {
+    fn finish(&mut self) -> Result<Option<ArrayRef>, Damage> {
         let Some(mut nulls) = self.nulls.take() else { return Ok(None) };
-        let views = ScalarBuffer::from(std::mem::take(&mut self.views));
-        let buffers = std::mem::take(&mut self.buffers);
-        Ok(Some(if text {
-            Arc::new(StringViewArray::try_new(views, buffers, nulls.finish())?)
-        } else {
-            Arc::new(BinaryViewArray::try_new(views, buffers, nulls.finish())?)
-        }))
+        Ok(Some(self.views.finish(nulls.finish())?))
     }
 }

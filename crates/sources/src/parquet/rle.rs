@@ -72,6 +72,7 @@ impl RleDecoder {
         Ok(())
     }
 
+    #[inline]
     fn left(&self) -> usize {
         match self.run {
             Run::Repeat { left, .. } | Run::Packed { left, .. } => left,
@@ -79,6 +80,7 @@ impl RleDecoder {
     }
 
     /// Takes up to `wanted` values of the current run, after starting the next one if it is used up.
+    #[inline]
     fn take(&mut self, wanted: usize) -> Result<(Run, usize), Truncated> {
         while self.left() == 0 {
             self.advance()?;
@@ -95,16 +97,16 @@ impl RleDecoder {
         Ok((before, n))
     }
 
-    /// Appends `count` values to `out`.
-    pub(crate) fn read(&mut self, mut count: usize, out: &mut Vec<u32>) -> Result<(), Truncated> {
-        out.reserve(count);
-        while count > 0 {
-            let (run, n) = self.take(count)?;
+    /// Fills `out` with the next values.
+    pub(crate) fn read(&mut self, mut out: &mut [u32]) -> Result<(), Truncated> {
+        while !out.is_empty() {
+            let (run, n) = self.take(out.len())?;
+            let (now, rest) = out.split_at_mut(n);
             match run {
-                Run::Repeat { value, .. } => out.resize(out.len() + n, value),
-                Run::Packed { start, next, .. } => unpack(&self.data[start..], self.width, next, n, out),
+                Run::Repeat { value, .. } => now.fill(value),
+                Run::Packed { start, next, .. } => unpack(&self.data[start..], self.width, next, now),
             }
-            count -= n;
+            out = rest;
         }
         Ok(())
     }
@@ -142,65 +144,88 @@ impl RleDecoder {
     }
 }
 
-/// Appends `n` packed values of `width` bits, from the `first` on. The data hold them.
-fn unpack(data: &[u8], width: usize, first: usize, n: usize, out: &mut Vec<u32>) {
+/// Whether all values are below `length`.
+pub(crate) fn all_below(values: &[u32], length: usize) -> bool {
+    let Some(last) = length.checked_sub(1) else { return values.is_empty() };
+    let last = last.min(i32::MAX as usize) as u32;
+    // The sign bit stays clear exactly if all are in range: no comparison that baseline SIMD lacks.
+    let mut signs = 0;
+    for value in values {
+        signs |= last.wrapping_sub(*value) | *value;
+    }
+    signs >> 31 == 0
+}
+
+/// Unpacks values of `width` bits, from the `first` on. The data hold them.
+fn unpack(data: &[u8], width: usize, first: usize, out: &mut [u32]) {
     // Singly up to a value at a byte boundary, then eight by eight.
-    let single = n.min((8 - first % 8) % 8);
-    unpack_singly(data, width, first, single, out);
-    let (first, n) = (first + single, n - single);
-    let groups = n / 8;
-    let start = first / 8 * width;
+    let single = out.len().min((8 - first % 8) % 8);
+    let (head, out) = out.split_at_mut(single);
+    unpack_singly(data, width, first, head);
+    let first = first + single;
+    let whole = out.len() / 8 * 8;
+    let (groups, tail) = out.split_at_mut(whole);
+    let data_of_groups = data.get(first / 8 * width..).unwrap_or_default();
     macro_rules! dispatch {
         ($($w:literal)*) => {
             match width {
-                $($w => unpack_groups::<$w>(data.get(start..).unwrap_or_default(), groups, out),)*
-                _ => out.resize(out.len() + groups * 8, 0),
+                $($w => unpack_groups::<$w>(data_of_groups, groups),)*
+                _ => groups.fill(0),
             }
         };
     }
     dispatch!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
-    unpack_singly(data, width, first + groups * 8, n - groups * 8, out);
+    unpack_singly(data, width, first + whole, tail);
 }
 
 /// Bytes that the reads of a group of eight values of 32 bits may touch.
 const WINDOW: usize = 40;
 
-fn unpack_groups<const W: usize>(data: &[u8], groups: usize, out: &mut Vec<u32>) {
-    let at = out.len();
-    out.resize(at + groups * 8, 0);
-    for (group, target) in out[at..].chunks_exact_mut(8).enumerate() {
-        let from = group * W;
-        match data.get(from..from + WINDOW).and_then(|w| <&[u8; WINDOW]>::try_from(w).ok()) {
-            Some(window) => unpack_window::<W>(window, target),
-            None => {
-                let rest = data.get(from..).unwrap_or_default();
-                let rest = &rest[..rest.len().min(W)];
-                let mut window = [0; WINDOW];
-                window[..rest.len()].copy_from_slice(rest);
-                unpack_window::<W>(&window, target);
-            }
+fn unpack_groups<const W: usize>(data: &[u8], out: &mut [u32]) {
+    let (groups, _) = out.as_chunks_mut::<8>();
+    let mut data = data;
+    for target in groups {
+        if let Some(window) = data.first_chunk::<WINDOW>() {
+            unpack_window::<W>(window, target);
+        } else {
+            let mut window = [0; WINDOW];
+            let length = data.len().min(W);
+            window[..length].copy_from_slice(&data[..length]);
+            unpack_window::<W>(&window, target);
+        }
+        data = data.get(W..).unwrap_or_default();
+    }
+}
+
+#[inline(always)]
+fn unpack_window<const W: usize>(window: &[u8; WINDOW], target: &mut [u32; 8]) {
+    let mask = ((1u64 << W) - 1) as u32;
+    if W <= 8 {
+        // All eight are in one word.
+        let word = word(window, 0);
+        for i in 0..8 {
+            target[i] = (word >> (i * W)) as u32 & mask;
+        }
+    } else {
+        for i in 0..8 {
+            target[i] = (word(window, i * W / 8) >> (i * W % 8)) as u32 & mask;
         }
     }
 }
 
 #[inline(always)]
-fn unpack_window<const W: usize>(window: &[u8; WINDOW], target: &mut [u32]) {
-    for (i, slot) in target.iter_mut().enumerate().take(8) {
-        let bit = i * W;
-        let mut word = [0; 8];
-        word.copy_from_slice(&window[bit / 8..bit / 8 + 8]);
-        *slot = (u64::from_le_bytes(word) >> (bit % 8) & ((1 << W) - 1)) as u32;
-    }
+fn word(window: &[u8; WINDOW], at: usize) -> u64 {
+    window[at..].first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-fn unpack_singly(data: &[u8], width: usize, first: usize, n: usize, out: &mut Vec<u32>) {
-    for i in first..first + n {
-        let bit = i * width;
+fn unpack_singly(data: &[u8], width: usize, first: usize, out: &mut [u32]) {
+    for (i, slot) in out.iter_mut().enumerate() {
+        let bit = (first + i) * width;
         let mut word = [0; 8];
         let bytes = data.get(bit / 8..).unwrap_or_default();
         let length = bytes.len().min(8);
         word[..length].copy_from_slice(&bytes[..length]);
-        out.push((u64::from_le_bytes(word) >> (bit % 8) & ((1 << width) - 1)) as u32);
+        *slot = (u64::from_le_bytes(word) >> (bit % 8) & ((1 << width) - 1)) as u32;
     }
 }
 
@@ -227,15 +252,22 @@ mod tests {
             let mask = ((1u64 << width) - 1) as u32;
             let values: Vec<u32> = (0..64u32).map(|i| i.wrapping_mul(0x9E37_79B9) & mask).collect();
             let mut decoder = RleDecoder::new(packed(&values, width).into(), width);
-            let mut out = Vec::new();
-            decoder.read(3, &mut out).unwrap();
+            let mut out = vec![0; 62];
+            decoder.read(&mut out[..3]).unwrap();
             decoder.skip(2).unwrap();
-            decoder.read(30, &mut out).unwrap();
-            decoder.read(29, &mut out).unwrap();
+            decoder.read(&mut out[3..33]).unwrap();
+            decoder.read(&mut out[33..]).unwrap();
             let expected: Vec<u32> = values[..3].iter().chain(&values[5..]).copied().collect();
             assert_eq!(out, expected, "width {width}");
-            assert!(decoder.read(1, &mut out).is_err());
+            assert!(decoder.read(&mut [0]).is_err());
         }
+    }
+
+    #[test]
+    fn values_below() {
+        assert!(all_below(&[0, 1, 2], 3) && all_below(&[], 0));
+        assert!(!all_below(&[0, 3, 2], 3) && !all_below(&[u32::MAX], 3) && !all_below(&[1 << 31], 3));
+        assert!(!all_below(&[0], 0));
     }
 
     #[test]
