@@ -1,4 +1,4 @@
-//! What the compiler does not check: layers, sizes of files, owners of TODOs, paths in the documents.
+//! What the compiler does not check: layers, sizes of files, open ends without an owner, paths in the documents.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

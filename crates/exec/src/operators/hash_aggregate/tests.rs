@@ -1,3 +1,5 @@
+//! Tests of the hash aggregate operator.
+
 use std::sync::Arc;
 
 use arrow::array::*;

@@ -1,3 +1,5 @@
+//! Tests of the sort operator.
+
 use std::sync::Arc;
 
 use arrow::array::*;

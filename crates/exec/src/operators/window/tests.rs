@@ -1,3 +1,5 @@
+//! Tests of the window operator.
+
 use std::sync::Arc;
 
 use arrow::array::*;
