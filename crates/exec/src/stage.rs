@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use firesteel_catalog::{ScanContext, ScanMetrics, ScanRequest, TableRef};
-use firesteel_common::{Batch, Error, ExchangeId, NodeId, PartitionSpec, Result, TaskId};
+use firesteel_common::{Batch, Error, ExchangeId, NodeId, PartitionSpec, Result, TaskId, encoding};
 use firesteel_expr::ColumnRef;
 use firesteel_expr::evaluator::{Evaluator, Layout};
 use firesteel_plan::{
-    BuildMode, Distribution, HashJoin, JoinKind, PhysicalOp, PhysicalPlan, ReadMode, Side, Stage, TaskLayout,
+    BuildMode, Distribution, FilterSource, HashJoin, JoinKind, PhysicalOp, PhysicalPlan, ReadMode, Side, Stage,
+    TaskLayout,
 };
 use firesteel_runtime::CancelToken;
 use firesteel_shuffle::Block;
@@ -24,7 +25,7 @@ use crate::operator::{Operator, Sink, Source};
 use crate::operators::expand::ExpandOperator;
 use crate::operators::filter::FilterOperator;
 use crate::operators::hash_aggregate::HashAggregateOperator;
-use crate::operators::hash_join::{HashJoinOperator, JoinBuild, JoinSpec, JoinTable};
+use crate::operators::hash_join::{HashJoinOperator, JoinBuild, JoinSpec, JoinTable, runtime_filter_of};
 use crate::operators::limit::LimitOperator;
 use crate::operators::nested_loop_join::{NestedLoopBuild, NestedLoopJoinOperator};
 use crate::operators::project::ProjectOperator;
@@ -48,6 +49,8 @@ pub struct StageExecution {
     builds: BTreeMap<NodeId, Once<JoinBuild>>,
     loops: BTreeMap<NodeId, Once<NestedLoopBuild>>,
     published: BTreeMap<NodeId, OnceLock<()>>,
+    /// Whether the filters of earlier stages have been made.
+    filtered: OnceLock<Result<()>>,
     metrics: Mutex<MetricsMap>,
     cancel: CancelToken,
 }
@@ -64,6 +67,7 @@ impl StageExecution {
             builds: BTreeMap::new(),
             loops: BTreeMap::new(),
             published: BTreeMap::new(),
+            filtered: OnceLock::new(),
             metrics: Mutex::new(MetricsMap::new()),
         };
         let mut nodes = Vec::new();
@@ -138,6 +142,7 @@ impl StageExecution {
             cancel: self.cancel.clone(),
         };
         cx.cancel.check()?;
+        self.filtered.get_or_init(|| self.stage.filters.iter().try_for_each(|f| self.publish_keys(f))).clone()?;
         let mut builds = TaskBuilds::default();
         self.prepare_builds(&self.stage.plan, &cx, &mut builds).await?;
         let mut shared = Vec::new();
@@ -148,6 +153,17 @@ impl StageExecution {
         let metrics = PipelineTask::new(branches, shared, sink, cx.cancel.clone()).run().await?;
         let mut all = self.metrics.lock();
         metrics.iter().for_each(|(node, m)| all.entry(*node).or_default().merge(m));
+        Ok(())
+    }
+
+    /// Makes the filter of the keys that an earlier stage has written.
+    fn publish_keys(&self, source: &FilterSource) -> Result<()> {
+        let shuffle = &self.services.shuffle;
+        let ty = shuffle.types(source.exchange)?.get(source.column).cloned().ok_or_else(|| missing("filter key"))?;
+        let blocks = shuffle.blocks(source.exchange, &PartitionSpec::All)?;
+        let keys = |block: &Block| encoding::canonical(&block.read()?.column(source.column)?, &ty);
+        let keys = blocks.iter().map(keys).collect::<Result<Vec<_>>>()?;
+        self.services.filters.publish(source.id, runtime_filter_of(&keys, &ty)?);
         Ok(())
     }
 

@@ -14,5 +14,5 @@ pub use physical::{
     AggregateMode, BuildMode, Distribution, Exchange, ExchangeForm, ExchangeOrigin, HashAggregate, HashJoin,
     PhysicalOp, PhysicalPlan, ReadMode, Side,
 };
-pub use stage::{Note, Stage, TaskInput, TaskLayout};
+pub use stage::{FilterSource, Note, Stage, TaskInput, TaskLayout};
 pub use statistics::{ColumnEstimate, Estimate, Statistics};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use firesteel_common::{ExchangeId, PartitionSpec, StageId};
+use firesteel_common::{ExchangeId, FilterId, PartitionSpec, StageId};
 
 use crate::physical::{Exchange, PhysicalPlan};
 
@@ -17,6 +17,19 @@ pub struct Stage {
     pub output: Exchange,
     /// How many tasks there are and what each reads.
     pub tasks: TaskLayout,
+    /// Runtime filters that are made before the scans of the stage are opened.
+    pub filters: Vec<FilterSource>,
+}
+
+/// A runtime filter of the keys that a finished exchange holds, for scans of a later stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilterSource {
+    /// By what the scans ask for it.
+    pub id: FilterId,
+    /// Where the keys are.
+    pub exchange: ExchangeId,
+    /// Which of the columns that were written holds them.
+    pub column: usize,
 }
 
 /// How the work of a stage is divided.

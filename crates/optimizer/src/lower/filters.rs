@@ -4,6 +4,7 @@
 //! that stage. It goes down through nodes that pass the key on unchanged and where rows that are
 //! missing below are only missing above.
 
+use firesteel_catalog::ScanRequest;
 use firesteel_common::FilterId;
 use firesteel_expr::{ColumnRef, Expr};
 use firesteel_plan::{AggregateMode, HashJoin, JoinKind, PhysicalOp, PhysicalPlan, Side, Statistics};
@@ -11,7 +12,7 @@ use firesteel_plan::{AggregateMode, HashJoin, JoinKind, PhysicalOp, PhysicalPlan
 use super::{Described, Lowering};
 
 /// A filter that is expected to let a greater part of the rows pass is not worth its cost.
-const WORTHWHILE: f64 = 0.7;
+pub(super) const WORTHWHILE: f64 = 0.7;
 
 /// What a filter is expected to do.
 #[derive(Clone, Copy)]
@@ -58,7 +59,7 @@ impl Lowering<'_> {
 }
 
 /// Whether a probe row without a partner leaves no trace in the output.
-fn drops_unmatched_probe(join: &HashJoin) -> bool {
+pub(super) fn drops_unmatched_probe(join: &HashJoin) -> bool {
     if join.null_aware {
         return false;
     }
@@ -76,19 +77,12 @@ fn attach(plan: &mut PhysicalPlan, column: &ColumnRef, id: FilterId, expected: E
     let same = |c: &ColumnRef| c.id == column.id;
     match &mut plan.op {
         PhysicalOp::Scan { request, .. } => {
-            let Some((_, source)) = request.columns.iter().find(|(c, _)| same(c)).cloned() else { return false };
             // Rows that a limit counts must not go missing.
             let all = expected.probe.unwrap_or(plan.estimate.rows);
             if request.limit.is_some() || expected.build > WORTHWHILE * all {
                 return false;
             }
-            let known = request.filter_columns.iter().position(|(c, _)| same(c));
-            let position = known.unwrap_or_else(|| {
-                request.filter_columns.push((column.clone(), source));
-                request.filter_columns.len() - 1
-            });
-            request.runtime_filters.push((id, position));
-            true
+            take(request, column, id)
         }
         PhysicalOp::Filter { .. } => below(plan, 0, column, id, expected),
         PhysicalOp::Project { exprs } => {
@@ -127,6 +121,21 @@ fn attach(plan: &mut PhysicalPlan, column: &ColumnRef, id: FilterId, expected: E
         }
         _ => false,
     }
+}
+
+/// Makes the scan apply the filter to `column`; returns whether it has that column.
+pub(super) fn take(request: &mut ScanRequest, column: &ColumnRef, id: FilterId) -> bool {
+    let same = |c: &ColumnRef| c.id == column.id;
+    let Some((_, source)) = request.columns.iter().find(|(c, _)| same(c)).cloned() else { return false };
+    let known = request.filter_columns.iter().position(|(c, _)| same(c));
+    let position = known.unwrap_or_else(|| {
+        request.filter_columns.push((column.clone(), source));
+        request.filter_columns.len() - 1
+    });
+    if !request.runtime_filters.contains(&(id, position)) {
+        request.runtime_filters.push((id, position));
+    }
+    true
 }
 
 fn below(plan: &mut PhysicalPlan, input: usize, column: &ColumnRef, id: FilterId, expected: Expected) -> bool {

@@ -12,6 +12,7 @@
 mod aggregate;
 mod filters;
 mod join;
+mod later_filters;
 mod partitioning;
 
 use std::collections::BTreeMap;
@@ -19,15 +20,16 @@ use std::sync::Arc;
 
 use firesteel_catalog::ScanRequest;
 use firesteel_common::config::ExchangeMode;
-use firesteel_common::{Error, ExchangeId, ExchangeStats, NodeId, Result};
+use firesteel_common::{ColumnId, Error, ExchangeId, ExchangeStats, FilterId, NodeId, Result};
 use firesteel_expr::{ColumnRef, Expr, SortKey};
 use firesteel_plan::{
-    AggregateMode, Distribution, Estimate, Exchange, ExchangeForm, ExchangeOrigin, LogicalOp, LogicalPlan, PhysicalOp,
-    PhysicalPlan, Pinned, ReadMode, RepartitionKind, Scan, Statistics,
+    AggregateMode, Distribution, Estimate, Exchange, ExchangeForm, ExchangeOrigin, FilterSource, LogicalOp,
+    LogicalPlan, PhysicalOp, PhysicalPlan, Pinned, ReadMode, RepartitionKind, Scan, Statistics,
 };
 
 use crate::rule::OptimizerContext;
 use crate::statistics::{estimate, row_width};
+use later_filters::LaterFilters;
 use partitioning::{HashPart, Lowered, Part, read_partitioned};
 pub(crate) use partitioning::{spine_input, spine_leaf};
 
@@ -63,6 +65,10 @@ pub struct LoweredPlan {
     pub spreads: BTreeMap<ExchangeId, Spread>,
     /// The first filter id that was not given out.
     pub next_filter: u32,
+    /// Filters that the stages that use them make themselves, from exchanges that have finished.
+    pub filters: BTreeMap<FilterId, FilterSource>,
+    /// Exchanges over a scan that a filter is going to be made for, and why they should wait for it.
+    pub holds: BTreeMap<ExchangeId, String>,
 }
 
 /// Lowers `plan`, returning `result` columns. Exchange and filter ids are given out from the given
@@ -86,11 +92,13 @@ pub fn lower(
         estimate: Estimate::default(),
     };
     let nothing = Arc::new(nothing);
-    let mut lowering = Lowering { cx, started, next_exchange, next_filter, spreads: BTreeMap::new(), nothing };
+    let (spreads, distinct) = (BTreeMap::new(), BTreeMap::new());
+    let mut lowering = Lowering { cx, started, next_exchange, next_filter, spreads, distinct, nothing };
     let (root, _) = lowering.lower(plan)?;
     let root = lowering.project_result(root, result)?;
-    let root = lowering.exchange(root, Distribution::Any, ExchangeOrigin::Planner);
-    Ok(LoweredPlan { root, spreads: lowering.spreads, next_filter: lowering.next_filter })
+    let mut root = lowering.exchange(root, Distribution::Any, ExchangeOrigin::Planner);
+    let LaterFilters { filters, holds } = lowering.filter_later_stages(&mut root);
+    Ok(LoweredPlan { root, spreads: lowering.spreads, next_filter: lowering.next_filter, filters, holds })
 }
 
 struct Lowering<'a> {
@@ -99,6 +107,8 @@ struct Lowering<'a> {
     next_exchange: u32,
     next_filter: u32,
     spreads: BTreeMap<ExchangeId, Spread>,
+    /// Distinct values of the columns that scans return, as far as known.
+    distinct: BTreeMap<ColumnId, f64>,
     /// Stands in for the physical form of leaves that only describe.
     nothing: Arc<PhysicalPlan>,
 }
@@ -317,6 +327,8 @@ impl Lowering<'_> {
             runtime_filters: Vec::new(),
             limit: scan.limit,
         };
+        let known = plan.stats.columns.iter().filter_map(|(id, column)| Some((*id, column.distinct?)));
+        self.distinct.extend(known);
         let op = PhysicalOp::Scan { table: scan.table.clone(), request };
         Ok(Lowered { plan: self.node(plan, op, Vec::new()), part: Part::elastic() })
     }

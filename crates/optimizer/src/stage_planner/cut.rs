@@ -2,13 +2,16 @@
 //!
 //! Build sides come first. The probe side of a partitioned join waits for its build side, because the
 //! exact size of that may make the join a shared one, for which the probe side need not be moved at
-//! all. It does not wait if nothing else could run.
+//! all. A scan waits for a much smaller join partner above it, whose keys tell which rows are of use.
+//! Neither waits if nothing else could run; waiting is for stages that come before in the order of the
+//! search, build sides first, so it has no cycles.
 
 use std::collections::BTreeMap;
 
 use firesteel_common::{ExchangeId, Result, StageId};
-use firesteel_plan::{BuildMode, Exchange, Note, PhysicalOp, PhysicalPlan, ReadMode, Stage, TaskLayout};
+use firesteel_plan::{BuildMode, Exchange, FilterSource, Note, PhysicalOp, PhysicalPlan, ReadMode, Stage, TaskLayout};
 
+use super::notes::show_count;
 use super::{Facts, StagePlanner, Step};
 use crate::lower::{LoweredPlan, Spread, StartedExchange, pin_of, read_of};
 use crate::rule::OptimizerContext;
@@ -34,7 +37,8 @@ impl StagePlanner {
         step: &mut Step,
     ) -> Result<()> {
         let mut ready = Vec::new();
-        self.find_ready(&plan.root, None, cx.config.adaptive, &mut ready);
+        let holds = cx.config.adaptive.then_some(&plan.holds);
+        self.find_ready(&plan.root, None, holds, &mut ready);
         let running = self.is_running();
         let all_held = ready.iter().all(|r| r.held.is_some());
         for Ready { node, exchange, held } in ready {
@@ -73,28 +77,29 @@ impl StagePlanner {
         &self,
         plan: &'a PhysicalPlan,
         held: Option<&str>,
-        adaptive: bool,
+        holds: Option<&BTreeMap<ExchangeId, String>>,
         out: &mut Vec<Ready<'a>>,
     ) -> bool {
         match &plan.op {
             PhysicalOp::Exchange(exchange) => {
                 let mut below = true;
                 for input in &plan.inputs {
-                    below &= self.find_ready(input, None, adaptive, out);
+                    below &= self.find_ready(input, None, holds, out);
                 }
                 if below {
-                    out.push(Ready { node: plan, exchange, held: held.map(str::to_owned) });
+                    let own = holds.and_then(|holds| holds.get(&exchange.id)).map(String::as_str);
+                    out.push(Ready { node: plan, exchange, held: held.or(own).map(str::to_owned) });
                 }
                 false
             }
             PhysicalOp::ExchangeRead { exchange, .. } => self.is_finished(*exchange),
             PhysicalOp::HashJoin(join) => {
                 let (build, probe) = (plan.inputs.get(join.build.index()), plan.inputs.get(join.build.other().index()));
-                let built = build.is_none_or(|build| self.find_ready(build, None, adaptive, out));
-                let wait = !built && adaptive && join.mode == BuildMode::Partitioned;
+                let built = build.is_none_or(|build| self.find_ready(build, None, holds, out));
+                let wait = !built && holds.is_some() && join.mode == BuildMode::Partitioned;
                 let reason = "held back until the build side of its join has finished: its exact size may \
                               make this exchange unnecessary";
-                let probed = probe.is_none_or(|probe| self.find_ready(probe, wait.then_some(reason), adaptive, out));
+                let probed = probe.is_none_or(|probe| self.find_ready(probe, wait.then_some(reason), holds, out));
                 built && probed
             }
             op => {
@@ -105,7 +110,7 @@ impl StagePlanner {
                 let (before, from) = plan.inputs.split_at(build.min(plan.inputs.len()));
                 let mut all = true;
                 for input in from.iter().chain(before) {
-                    all &= self.find_ready(input, None, adaptive, out);
+                    all &= self.find_ready(input, None, holds, out);
                 }
                 all
             }
@@ -140,7 +145,36 @@ impl StagePlanner {
             self.label_reads(&body, &layout);
             TaskLayout::PerInput(layout.tasks)
         };
-        Ok(Stage { id: StageId(number), plan: body, output, tasks })
+        let filters = self.filters_of(&body, plan, number, step);
+        Ok(Stage { id: StageId(number), plan: body, output, tasks, filters })
+    }
+
+    /// The filters that the stage makes for its scans, each with a note.
+    fn filters_of(&self, body: &PhysicalPlan, plan: &LoweredPlan, number: u32, step: &mut Step) -> Vec<FilterSource> {
+        let mut filters: Vec<FilterSource> = Vec::new();
+        body.visit(&mut |node| {
+            let PhysicalOp::Scan { table, request } = &node.op else { return };
+            for (id, position) in &request.runtime_filters {
+                let Some(source) = plan.filters.get(id) else { continue };
+                let keys =
+                    self.started.get(&source.exchange).and_then(|s| s.stats.as_ref()).map_or(0, |s| s.total_rows());
+                let column = request.filter_columns.get(*position).map(|(c, _)| c.to_string()).unwrap_or_default();
+                step.notes.push(Note {
+                    version: self.version,
+                    rule: "InjectRuntimeFilter",
+                    subject: format!("stage {}", source.exchange),
+                    because: format!(
+                        "stage {number} reads only rows of {} whose {column} is among its {} keys",
+                        table.name,
+                        show_count(keys as f64)
+                    ),
+                });
+                if !filters.contains(source) {
+                    filters.push(*source);
+                }
+            }
+        });
+        filters
     }
 
     fn layout(

@@ -232,6 +232,7 @@ impl StagePlanner {
                 let running = !self.ended.contains(&id) && !self.dropped.contains(&id);
                 if running {
                     needed.extend(stage.plan.reads().into_iter().map(|(id, _)| id));
+                    needed.extend(stage.filters.iter().map(|filter| filter.exchange));
                 }
             }
             let fresh: BTreeSet<ExchangeId> = step.start.iter().map(|stage| stage.output.id).collect();

@@ -177,7 +177,7 @@ fn show(estimate: &Estimate) -> String {
 }
 
 /// A count with separators: `1,234,567`.
-fn show_count(count: f64) -> String {
+pub(super) fn show_count(count: f64) -> String {
     let digits = format!("{:.0}", count.max(0.0));
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {

@@ -93,7 +93,7 @@ pub(super) fn of_integers(keys: &[u64], comparable: Option<&NullBuffer>, range: 
 }
 
 /// The filter of the values of `columns`, canonical arrays of type `ty`.
-pub(super) fn of_columns(columns: &[ArrayRef], ty: &SqlType) -> Result<RuntimeFilter> {
+pub fn of_columns(columns: &[ArrayRef], ty: &SqlType) -> Result<RuntimeFilter> {
     if is_integer(ty) {
         let mut values = Vec::new();
         columns.iter().for_each(|column| integers(column, &mut values));

@@ -27,6 +27,7 @@ pub(in crate::operators) mod table;
 mod tests;
 
 pub use build::JoinBuild;
+pub use filter::of_columns as runtime_filter_of;
 pub use operator::HashJoinOperator;
 pub use spec::JoinSpec;
 pub use table::JoinTable;
