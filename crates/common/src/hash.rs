@@ -158,7 +158,7 @@ mod tests {
 
     fn hashes(column: ArrayRef) -> Vec<u64> {
         let mut out = Vec::new();
-        hash_columns(&[column.clone()], column.len(), &mut out).unwrap();
+        hash_columns(std::slice::from_ref(&column), column.len(), &mut out).unwrap();
         out
     }
 

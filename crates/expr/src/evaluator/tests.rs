@@ -57,18 +57,18 @@ fn a_later_conjunct_is_not_evaluated_where_an_earlier_one_is_false() {
     let quotient = call(op::DIVIDE, vec![int(1), Expr::Column(x.clone())]);
     let positive = call(op::GT, vec![quotient.clone(), Expr::Literal(Scalar::Double(0.0))]);
     let both = Expr::And(vec![safe.clone(), positive.clone()]);
-    let result = evaluate(both.clone(), &[x.clone()], &batch).unwrap();
+    let result = evaluate(both.clone(), std::slice::from_ref(&x), &batch).unwrap();
     let expected = BooleanArray::from(vec![Some(false), Some(true), None, Some(false)]);
     assert_eq!(result.as_boolean(), &expected);
-    let layout = Layout::new(&[x.clone()]);
+    let layout = Layout::new(std::slice::from_ref(&x));
     let mut predicate = Predicate::compile(&both, &layout, &context()).unwrap();
     assert_eq!(predicate.select(&batch).unwrap().indices(), &[1]);
     // OR and CASE are lazy, too.
     let either = Expr::Or(vec![Expr::negate(safe.clone()), positive.clone()]);
-    let result = evaluate(either, &[x.clone()], &batch).unwrap();
+    let result = evaluate(either, std::slice::from_ref(&x), &batch).unwrap();
     assert_eq!(result.as_boolean(), &BooleanArray::from(vec![Some(true), Some(true), None, Some(false)]));
     let case = Expr::Case { branches: vec![(safe, quotient)], otherwise: Box::new(Expr::Literal(Scalar::Double(9.0))) };
-    let result = evaluate(case, &[x.clone()], &batch).unwrap();
+    let result = evaluate(case, std::slice::from_ref(&x), &batch).unwrap();
     assert_eq!(result.as_primitive::<Float64Type>().values(), &[9.0, 0.5, 9.0, -1.0]);
     // Alone it fails, and says where.
     let error = evaluate(positive, &[x], &batch).unwrap_err();
@@ -80,10 +80,10 @@ fn a_later_conjunct_is_not_evaluated_where_an_earlier_one_is_false() {
 fn a_row_that_is_not_live_does_not_fail() {
     let x = column(0, SqlType::Int);
     let batch = ints(vec![Some(0), Some(2), Some(4)]).refine(&Selection::new(vec![1, 2]));
-    let result = evaluate(call(op::DIVIDE, vec![int(1), Expr::Column(x.clone())]), &[x.clone()], &batch).unwrap();
+    let result = evaluate(call(op::DIVIDE, vec![int(1), Expr::Column(x.clone())]), std::slice::from_ref(&x), &batch).unwrap();
     assert_eq!(result.as_primitive::<Float64Type>().values(), &[0.5, 0.25]);
     let four = call(op::EQ, vec![Expr::Column(x.clone()), int(4)]);
-    let mut predicate = Predicate::compile(&four, &Layout::new(&[x.clone()]), &context()).unwrap();
+    let mut predicate = Predicate::compile(&four, &Layout::new(std::slice::from_ref(&x)), &context()).unwrap();
     assert_eq!(predicate.select(&batch).unwrap().indices(), &[1]);
     let empty = batch.refine(&Selection::new(vec![]));
     assert_eq!(evaluate(call(op::DIVIDE, vec![int(1), int(0)]), &[x], &empty).unwrap().len(), 0);

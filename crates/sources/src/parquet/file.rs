@@ -123,7 +123,8 @@ async fn read_metadata(source: &SourceFile) -> Result<ParquetMetaData> {
     }
     let mut wanted = TAIL_BYTES.min(source.size);
     loop {
-        let tail = source.fetch(vec![source.size - wanted..source.size], None).await?;
+        let last = source.size - wanted..source.size;
+        let tail = source.fetch(Vec::from([last]), None).await?;
         let tail = parquet::file::reader::ChunkReader::get_bytes(&tail, source.size - wanted, wanted as usize)
             .map_err(|e| source.damaged(&e))?;
         let mut reader = reader();

@@ -302,7 +302,7 @@ pub fn join_using(
     kind: JoinKind,
     using: &[String],
     cx: &BindContext<'_>,
-) -> Result<(LogicalPlan, Vec<(Arc<str>, ColumnRef)>)> {
+) -> Result<FrameSide> {
     let binder = Binder::new(cx, &NO_SPANS, 0);
     let (left_scope, right_scope) = (scope_of(&left.1), scope_of(&right.1));
     let idents: Vec<Ident> = using.iter().map(|name| Ident::new(name.as_str())).collect();
