@@ -79,8 +79,8 @@ fn decimal(info: &ExactNumberInfo) -> Result<SqlType> {
     }
     if scale < 0 || scale as u64 > precision || precision == 0 {
         return Err(Error::bind(
-            "INVALID_PARAMETER_VALUE",
-            "22023",
+            "DECIMAL_SCALE_EXCEEDS_PRECISION",
+            "22003",
             format!("Decimal scale ({scale}) cannot be greater than precision ({precision})."),
         ));
     }

@@ -113,6 +113,18 @@ impl<'a> Binder<'a> {
         condition(bound.expr, bound.span)
     }
 
+    /// Binds a predicate of a clause that has a condition of its own, with its SQLSTATE, for what is no BOOLEAN.
+    pub(crate) fn predicate_or(
+        &self,
+        ast: &'a ast::Expr,
+        cx: &mut ExprCx<'_, 'a>,
+        (name, state): (&'static str, &'static str),
+    ) -> Result<Expr> {
+        let bound = self.bind(ast, cx)?;
+        condition(bound.expr, bound.span)
+            .map_err(|error| Error::bind(name, state, error.message().to_owned()).at(bound.span))
+    }
+
     /// Binds an expression and says where it is. Kept small: it is what recursion goes through.
     pub(crate) fn bind(&self, ast: &'a ast::Expr, cx: &mut ExprCx<'_, 'a>) -> Result<Bound> {
         use ast::Expr as E;

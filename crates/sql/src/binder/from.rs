@@ -305,7 +305,7 @@ impl<'a> Binder<'a> {
             JoinConstraint::On(on) => {
                 let env = Env { scope: &both, ctes: ctes.clone(), outer };
                 let mut cx = ExprCx::plain(&env, "JOIN");
-                let condition = self.predicate(on, &mut cx)?;
+                let condition = self.predicate_or(on, &mut cx, ("JOIN_CONDITION_IS_NOT_BOOLEAN_TYPE", "42K0E"))?;
                 cx_subqueries = cx.subqueries;
                 Some(condition)
             }

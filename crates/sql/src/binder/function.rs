@@ -251,6 +251,9 @@ impl<'a> Binder<'a> {
 /// The error for an aggregate or a window function where none may be.
 pub(crate) fn invalid_place(what: &str, clause: &str, name: &str, span: Span) -> Error {
     let (condition, state) = match clause {
+        "WHERE" | "GROUP BY" | "HAVING" if what == "window functions" => {
+            ("WINDOW_FUNCTION_NOT_ALLOWED_IN_CLAUSE", "42601")
+        }
         "WHERE" => ("INVALID_WHERE_CONDITION", "42903"),
         "GROUP BY" => ("GROUP_BY_AGGREGATE", "42903"),
         _ => ("UNSUPPORTED_EXPR_FOR_OPERATOR", "42K0E"),

@@ -180,10 +180,11 @@ impl<'a> Binder<'a> {
             }
             rows.push(row);
         }
+        let span = span_of(ast::Spanned::span(values));
         let width = rows.first().map_or(0, Vec::len);
         if let Some(wrong) = rows.iter().find(|row| row.len() != width) {
             let message = format!("Invalid inline table: expected {width} columns but found {} columns.", wrong.len());
-            return Err(Error::bind("INVALID_INLINE_TABLE.NUM_COLUMNS_MISMATCH", "42000", message));
+            return Err(Error::bind("INVALID_INLINE_TABLE.NUM_COLUMNS_MISMATCH", "42000", message).at(span));
         }
         let mut columns = Vec::with_capacity(width);
         for at in 0..width {
@@ -192,7 +193,7 @@ impl<'a> Binder<'a> {
             let nullable = list.iter().any(Expr::nullable);
             let list = to_common_type("VALUES", list, Span::NONE).map_err(|_| {
                 let message = format!("Invalid inline table: found incompatible types in the column `col{}`.", at + 1);
-                Error::bind("INVALID_INLINE_TABLE.INCOMPATIBLE_TYPES_IN_INLINE_TABLE", "42000", message)
+                Error::bind("INVALID_INLINE_TABLE.INCOMPATIBLE_TYPES_IN_INLINE_TABLE", "42000", message).at(span)
             })?;
             let ty = list.first().map_or(SqlType::Void, Expr::ty);
             for (row, value) in rows.iter_mut().zip(list) {

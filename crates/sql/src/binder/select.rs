@@ -8,8 +8,7 @@ use firesteel_expr::{ColumnRef, Expr, SortKey};
 use firesteel_plan::{LogicalOp, LogicalPlan, RepartitionKind};
 use sqlparser::ast::{
     self, Distinct, GroupByExpr, Ident, OrderBy, OrderByKind, Select, SelectFlavor, SelectItem,
-    SelectItemQualifiedWildcardKind,
-    WildcardAdditionalOptions,
+    SelectItemQualifiedWildcardKind, WildcardAdditionalOptions,
 };
 
 use crate::binder::aggregate::ordinal;
@@ -31,6 +30,7 @@ pub(crate) struct Item {
 #[derive(Default)]
 struct Clause {
     predicate: Option<Expr>,
+    span: Span,
     subqueries: Vec<PendingSubquery>,
 }
 
@@ -55,7 +55,8 @@ impl<'a> Binder<'a> {
         let env = Env { scope: &scope, ctes, outer };
         if let Some(selection) = &select.selection {
             let mut cx = ExprCx::plain(&env, "WHERE");
-            let predicate = self.predicate(selection, &mut cx)?;
+            let condition = ("DATATYPE_MISMATCH.FILTER_NOT_BOOLEAN", "42K09");
+            let predicate = self.predicate_or(selection, &mut cx, condition)?;
             plan = self.filter(predicate, self.attach(plan, cx.subqueries));
         }
         let mut cx = ExprCx::plain(&env, "SELECT");
@@ -90,7 +91,8 @@ impl<'a> Binder<'a> {
                 item.expr = rewriter.rewrite(item.expr.clone(), &item.name).at(item.span)?;
             }
             for clause in [&mut having, &mut qualify] {
-                clause.predicate = clause.predicate.take().map(|p| rewriter.rewrite(p, "")).transpose()?;
+                clause.predicate =
+                    clause.predicate.take().map(|p| rewriter.rewrite(p, "")).transpose().at(clause.span)?;
                 clause.subqueries = rewriter.subqueries(std::mem::take(&mut clause.subqueries))?;
             }
             for key in &mut order.keys {
@@ -114,7 +116,7 @@ impl<'a> Binder<'a> {
         let Some(predicate) = predicate else { return Ok(Clause::default()) };
         let bound = self.bind(predicate, cx)?;
         let predicate = Some(condition(bound.expr, bound.span)?);
-        Ok(Clause { predicate, subqueries: std::mem::take(&mut cx.subqueries) })
+        Ok(Clause { predicate, span: bound.span, subqueries: std::mem::take(&mut cx.subqueries) })
     }
 
     fn apply_clause(&self, plan: LogicalPlan, clause: Clause) -> LogicalPlan {

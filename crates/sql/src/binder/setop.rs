@@ -1,12 +1,13 @@
 //! UNION, INTERSECT and EXCEPT.
 
-use firesteel_common::{Error, Result, SqlType};
+use firesteel_common::{Error, Result, ResultExt, SqlType};
 use firesteel_expr::coercion::common_type;
 use firesteel_expr::{ColumnRef, Expr};
 use firesteel_plan::{LogicalOp, LogicalPlan, SetOperation};
-use sqlparser::ast::{SetExpr, SetOperator, SetQuantifier};
+use sqlparser::ast::{SetExpr, SetOperator, SetQuantifier, Spanned};
 
 use crate::binder::{Binder, Ctes, Env, Relation};
+use crate::parser::lexer::span_of;
 
 impl<'a> Binder<'a> {
     /// Binds a set operation. A chain of them is followed in a loop, since it nests on the left.
@@ -16,6 +17,7 @@ impl<'a> Binder<'a> {
         ctes: Ctes<'a>,
         outer: Option<&Env<'_, 'a>>,
     ) -> Result<Relation> {
+        let span = span_of(body.span());
         let (mut spine, mut at) = (Vec::new(), body);
         while let SetExpr::SetOperation { left, op, set_quantifier, right } = at {
             spine.push((*op, *set_quantifier, right.as_ref()));
@@ -35,9 +37,9 @@ impl<'a> Binder<'a> {
                     operands.push(self.body(next, ctes.clone(), outer)?);
                     spine.pop();
                 }
-                left = self.union(operands, all)?;
+                left = self.union(operands, all).at(span)?;
             } else {
-                left = self.intersect_or_except(operands, op, all)?;
+                left = self.intersect_or_except(operands, op, all).at(span)?;
             }
         }
         Ok(left)

@@ -122,7 +122,11 @@ impl<'a> Binder<'a> {
             .into_iter()
             .zip(&relation.columns)
             .map(|(value, (_, column))| self.call(operator, vec![value, Expr::Column(column.clone())], span))
-            .collect::<Result<Vec<_>>>()?;
+            .collect::<Result<Vec<_>>>()
+            .map_err(|error| {
+                let condition = "DATATYPE_MISMATCH.IN_SUBQUERY_DATA_TYPE_MISMATCH";
+                Error::bind(condition, "42K09", error.message().to_owned()).at(span)
+            })?;
         let condition = Expr::and(tests);
         let mark = self.mark("in", condition.nullable());
         let columns: Vec<ColumnRef> = relation.columns.into_iter().map(|(_, column)| column).collect();

@@ -294,7 +294,11 @@ pub(crate) fn frame_distance(value: &Scalar, unit: FrameUnit, key: Option<&SqlTy
         _ => {
             let message = "A range window frame with value boundaries needs exactly one ORDER BY expression, \
                            a number or a date.";
-            return Err(Error::bind("DATATYPE_MISMATCH.RANGE_FRAME_INVALID_TYPE", "42K09", message).at(span));
+            let condition = match key {
+                Some(_) => "DATATYPE_MISMATCH.SPECIFIED_WINDOW_FRAME_UNACCEPTED_TYPE",
+                None => "DATATYPE_MISMATCH.RANGE_FRAME_MULTI_ORDER",
+            };
+            return Err(Error::bind(condition, "42K09", message).at(span));
         }
     };
     let negative = value.as_f64().is_some_and(|value| value < 0.0);

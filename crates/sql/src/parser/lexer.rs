@@ -4,7 +4,8 @@
 //! adjacent strings). Locations are byte offsets: line 1, column offset + 1, so that every span of
 //! the syntax tree gives a range of the text without a search.
 
-use firesteel_common::{Error, Result, Span};
+use firesteel_common::{Error, ErrorKind, Result, Span};
+use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Span as Location2, Token, TokenWithSpan, Whitespace};
 
 /// The operator that sqlparser has no token of its own for.
@@ -112,7 +113,11 @@ impl Lexer<'_> {
         let start = self.at;
         let b = self.bytes[start];
         if let Some(end) = comment_end(self.bytes, start) {
-            let end = end.map_err(|_| unclosed("bracketed comment", start, self.bytes.len()))?;
+            let end = end.map_err(|_| {
+                let message = "Found an unclosed bracketed comment. Please, append */ at the end of the comment.";
+                Error::new(ErrorKind::Syntax, "UNCLOSED_BRACKETED_COMMENT", "42601", message)
+                    .at(Span::new(start, self.bytes.len()))
+            })?;
             if self.text[start..end].starts_with("/*+") {
                 let body = self.text[start + 2..end - 2].to_owned();
                 self.push(start, end, Token::Whitespace(Whitespace::MultiLineComment(body)));
@@ -187,7 +192,23 @@ impl Lexer<'_> {
             self.push(start, close, Token::HexStringLiteral(digits));
             return;
         }
+        if word.eq_ignore_ascii_case("FROM") && self.in_trim() {
+            // `trim(BOTH FROM x)` trims blanks; sqlparser reads it with the blank only.
+            self.push(start, start, Token::SingleQuotedString(" ".to_owned()));
+        }
         self.push(start, end, Token::make_word(word, None));
+    }
+
+    /// Whether the last tokens are `TRIM ( BOTH`, LEADING or TRAILING.
+    fn in_trim(&self) -> bool {
+        let [.., trim, paren, side] = self.tokens.as_slice() else { return false };
+        let word = |token: &TokenWithSpan| match &token.token {
+            Token::Word(word) if word.quote_style.is_none() => word.keyword,
+            _ => Keyword::NoKeyword,
+        };
+        word(trim) == Keyword::TRIM
+            && paren.token == Token::LParen
+            && matches!(word(side), Keyword::BOTH | Keyword::LEADING | Keyword::TRAILING)
     }
 
     /// A number with its suffix (`L S Y F D BD`), kept as text: the binder knows what it means.
