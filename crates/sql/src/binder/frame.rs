@@ -74,6 +74,9 @@ pub enum FrameSetOp {
 /// The plan and the columns of one side of a join.
 pub type FrameSide = (LogicalPlan, Vec<FrameColumn>);
 
+/// Rows of a join, with names and columns of its result.
+pub type JoinedFrame = (LogicalPlan, Vec<(Arc<str>, ColumnRef)>);
+
 /// Binds the expressions of one operation over a frame's columns, and makes the plan of the operation.
 ///
 /// Aggregates and window functions that expressions use are collected, and become nodes in [`FrameBinder::select`].
@@ -302,7 +305,7 @@ pub fn join_using(
     kind: JoinKind,
     using: &[String],
     cx: &BindContext<'_>,
-) -> Result<FrameSide> {
+) -> Result<JoinedFrame> {
     let binder = Binder::new(cx, &NO_SPANS, 0);
     let (left_scope, right_scope) = (scope_of(&left.1), scope_of(&right.1));
     let idents: Vec<Ident> = using.iter().map(|name| Ident::new(name.as_str())).collect();
