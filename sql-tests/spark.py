@@ -13,6 +13,7 @@ import os
 import re
 import sys
 
+from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
@@ -62,22 +63,34 @@ def rows(session, sql):
     return ["\t".join(cell(value) for value in row) for row in frame.collect()]
 
 
+def thrown(error):
+    """The exception that has the condition: an error in a task comes wrapped."""
+    if isinstance(error, PySparkException):
+        return error
+    exception = error.java_exception
+    while exception is not None:
+        try:
+            exception.getCondition()
+            return exception
+        except Py4JError:
+            exception = exception.getCause()
+    return None
+
+
 def place(error, sql):
     """The column of the caret, `line:column` past the first line, `-` if there is none."""
-    try:
-        contexts = error.getQueryContext() or []
-    except Exception:  # pylint: disable=broad-except
-        contexts = []
-    for context in contexts:
+    for context in error.getQueryContext() or []:
         try:
             offset = context.startIndex()
-        except Exception:  # pylint: disable=broad-except
+            named = context.objectName() != ""
+        except (Py4JError, PySparkException, NotImplementedError):
             continue
-        if offset >= 0 and context.objectName() == "":
+        if offset >= 0 and not named:
             before = sql[:offset]
             line, column = before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
             return str(column) if line == 1 else f"{line}:{column}"
-    found = re.search(r"line (\d+),? pos (\d+)", str(error))
+    text = str(error) if isinstance(error, PySparkException) else error.getMessage()
+    found = re.search(r"line (\d+),? pos (\d+)", text)
     if found:
         line, column = int(found[1]), int(found[2]) + 1
         return str(column) if line == 1 else f"{line}:{column}"
@@ -85,8 +98,7 @@ def place(error, sql):
 
 
 def describe(error, sql):
-    condition = error.getCondition() if hasattr(error, "getCondition") else error.getErrorClass()
-    return f"{condition} {error.getSqlState()} {place(error, sql)}"
+    return f"{error.getCondition()} {error.getSqlState()} {place(error, sql)}"
 
 
 def fill(spark, path):
@@ -116,11 +128,14 @@ def fill(spark, path):
                 found = rows(session, sql)
                 if kind == "error":
                     problem = "it succeeds in Spark"
-            except PySparkException as error:
-                if kind == "error":
+            except (PySparkException, Py4JJavaError) as raised:
+                error = thrown(raised)
+                if error is None:
+                    problem = "an error without a condition: " + str(raised.java_exception.getMessage()).split("\n")[0]
+                elif kind == "error":
                     found = [describe(error, sql)] + expected[1:]
                 else:
-                    problem = str(error).split("\n")[0]
+                    problem = describe(error, sql) + " " + str(error).split("\n")[0]
         if problem:
             complaints += 1
             print(f"{path}:{at + 1}: {problem}\n  {sql}", file=sys.stderr)
