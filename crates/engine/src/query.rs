@@ -238,6 +238,15 @@ pub(crate) fn start(df: &DataFrame) -> Result<QueryStream> {
     Ok(QueryStream { schema, columns, rows, end, handle, done: false })
 }
 
+/// Marks the end of a query, also of one whose stream was dropped: then its future is never polled to the end.
+struct Ended(QueryHandle);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.0.outcome.lock().ended = true;
+    }
+}
+
 struct Run {
     df: DataFrame,
     config: Arc<Config>,
@@ -249,10 +258,9 @@ struct Run {
 
 impl Run {
     async fn run(self) -> Result<()> {
-        let handle = self.handle.clone();
+        let _ended = Ended(self.handle.clone());
         let sql = self.df.sql_text();
         let result = self.execute().await;
-        handle.0.outcome.lock().ended = true;
         result.map_err(|error| match &sql {
             Some(sql) => error.in_sql(sql),
             None => error,

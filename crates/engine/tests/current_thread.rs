@@ -1,5 +1,7 @@
 //! The engine brings its own threads: it works wherever futures are polled.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
 mod common;
 
 use common::{rows, session};
@@ -25,7 +27,8 @@ fn in_a_current_thread_runtime() {
 #[test]
 fn in_a_runtime_of_several_threads() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-    let both = runtime.block_on(async { tokio::join!(tokio::spawn(query()), tokio::spawn(query())) });
+    // Futures can be moved between threads, and be awaited on them.
+    let both = runtime.block_on(async { tokio::join!(runtime.spawn(query()), runtime.spawn(query())) });
     assert_eq!(both.0.unwrap(), EXPECTED);
     assert_eq!(both.1.unwrap(), EXPECTED);
 }
