@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
-use firesteel_common::{Result, Scalar, SqlType, encoding};
+use firesteel_common::{Result, Scalar, Selection, SqlType, encoding};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
@@ -64,6 +64,21 @@ impl ColumnCursor {
             Self::Constant(value) => Ok(value.to_array(rows)),
             Self::Native(cursor) => cursor.read(file, start, rows),
             Self::Generic(cursor) => cursor.read(file, start, rows),
+        }
+    }
+
+    /// Of rows `start .. start + rows` those of `selection`.
+    pub(crate) fn read_selected(
+        &mut self,
+        file: &ParquetFile,
+        start: u64,
+        rows: usize,
+        selection: &Selection,
+    ) -> Result<ArrayRef> {
+        match self {
+            Self::Constant(value) => Ok(value.to_array(selection.len())),
+            Self::Native(cursor) if !cursor.nullable() => cursor.read_selected(file, start, rows, selection),
+            other => Ok(arrow::compute::take(&other.read(file, start, rows)?, selection.array(), None)?),
         }
     }
 }

@@ -45,8 +45,9 @@ fn dictionary_length(file: &ParquetFile, leaf: usize) -> Option<u64> {
     }
 }
 
+/// Whether all data pages of a column chunk are dictionary codes, as far as the footer says.
 #[allow(deprecated, reason = "older writers use the name PLAIN_DICTIONARY for codes")]
-fn only_codes(chunk: &ColumnChunkMetaData) -> bool {
+pub(super) fn only_codes(chunk: &ColumnChunkMetaData) -> bool {
     let codes = |e: Encoding| matches!(e, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY);
     if let Some(mask) = chunk.page_encoding_stats_mask() {
         return mask.is_only(Encoding::RLE_DICTIONARY) || mask.is_only(Encoding::PLAIN_DICTIONARY);

@@ -6,6 +6,7 @@
 //! rest, each only if rows are left. Pages without such rows are neither read nor decompressed.
 
 pub(crate) mod bounds;
+mod codes;
 mod column;
 mod distinct;
 mod file;

@@ -1,6 +1,7 @@
 //! Reading a morsel, late: columns are decoded in the order filter columns, runtime filter keys, the
-//! rest, a chunk at a time, and a column only for chunks in which rows are left. The rows that pass are
-//! a selection over the decoded chunk; nothing is copied.
+//! rest, a chunk at a time, and a column only for chunks in which rows are left. Conditions on columns
+//! that are dictionary codes come first. If many rows pass, they are a selection over the decoded chunk
+//! and nothing is copied; of the remaining columns only the rows of a small rest are decoded.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,7 +10,9 @@ use arrow::array::ArrayRef;
 use arrow::compute::take;
 use firesteel_catalog::{ScanContext, ScanMetrics, Split};
 use firesteel_common::{Batch, Result, Selection};
+use firesteel_expr::{ColumnRef, Expr, Layout, Predicate};
 
+use super::codes::{CodedFilter, Decoded};
 use super::column::{ChunkRef, ColumnCursor};
 use super::file::ParquetFile;
 use super::scan::ScanPlan;
@@ -20,6 +23,9 @@ use crate::storage::ByteSource;
 /// Most rows decoded at a time: what fits the cache with some columns of 8 bytes.
 const MAX_CHUNK: usize = 16_384;
 
+/// If fewer than one of so many rows are left, only these are decoded.
+const SPARSE: usize = 4;
+
 /// The batches of a morsel. All reading and decoding happens in `next`.
 pub(crate) struct MorselReader {
     plan: Arc<ScanPlan>,
@@ -29,10 +35,13 @@ pub(crate) struct MorselReader {
     /// Next row, and one past the last.
     rows: Range<u64>,
     chunk_rows: usize,
-    filter: Option<RowFilter>,
+    /// Conditions on codes.
+    coded: Vec<CodedFilter>,
+    /// The other conditions, and the slots that they read.
+    filter: Option<(RowFilter, Vec<usize>)>,
     cursors: Vec<ColumnCursor>,
     /// Columns of the current chunk, by slot, as far as they are decoded.
-    decoded: Vec<Option<ArrayRef>>,
+    decoded: Vec<Decoded>,
 }
 
 impl MorselReader {
@@ -42,7 +51,7 @@ impl MorselReader {
         let chunk_rows = cx.batch_rows.clamp(1, MAX_CHUNK);
         let mut rows = split.start..split.end;
         let mut cursors = Vec::new();
-        let mut filter = None;
+        let (mut coded, mut filter) = (Vec::new(), None);
         if !plan.group_may_join(part, group, &cx) {
             ScanMetrics::add(&cx.metrics.rows_pruned, rows.end - rows.start);
             rows.start = rows.end;
@@ -54,32 +63,44 @@ impl MorselReader {
             };
             let chunk = ChunkRef { source, group, end: split.end, chunk_rows };
             cursors = plan.slots.iter().map(|column| cursor(&plan, part, *column, &chunk)).collect::<Result<_>>()?;
-            filter = RowFilter::compile(&plan.request.filters, &plan.static_columns, &cx.eval)?;
+            (coded, filter) = split_filters(&plan, &cursors, &cx)?;
         }
-        let decoded = vec![None; cursors.len()];
-        Ok(Self { plan, cx, part, group, rows, chunk_rows, filter, cursors, decoded })
+        let decoded = cursors.iter().map(|_| Decoded::Nothing).collect();
+        Ok(Self { plan, cx, part, group, rows, chunk_rows, coded, filter, cursors, decoded })
     }
 
     /// The column of a slot in rows `start .. start + rows`.
     fn decode(&mut self, slot: usize, start: u64, rows: usize) -> Result<ArrayRef> {
-        if let Some(array) = &self.decoded[slot] {
-            return Ok(array.clone());
-        }
         let file: &ParquetFile = &self.plan.parts.parts[self.part].file;
-        let array = self.cursors[slot].read(file, start, rows)?;
-        self.decoded[slot] = Some(array.clone());
-        Ok(array)
+        self.decoded[slot].all(&mut self.cursors[slot], file, start, rows)
+    }
+
+    /// The rows of the chunk that pass the conditions on codes; `None` if all do.
+    fn filter_codes(&mut self, start: u64, rows: usize) -> Result<Option<Selection>> {
+        let mut selection: Option<Selection> = None;
+        let file: &ParquetFile = &self.plan.parts.parts[self.part].file;
+        for filter in &mut self.coded {
+            if selection.as_ref().is_some_and(Selection::is_empty) {
+                break;
+            }
+            let ColumnCursor::Native(cursor) = &mut self.cursors[filter.slot] else { continue };
+            let codes = cursor.read_codes(file, start, rows)?;
+            selection = filter.select(file, cursor, &codes, selection)?;
+            self.decoded[filter.slot] = Decoded::Codes(codes);
+        }
+        Ok(selection.filter(|s| s.len() < rows))
     }
 
     /// The rows of the chunk that pass all filters; `None` if all do.
     fn filter(&mut self, start: u64, rows: usize) -> Result<Option<Selection>> {
-        let mut selection: Option<Selection> = None;
-        if self.filter.is_some() {
-            let count = self.plan.static_columns.len();
-            let columns = (0..count).map(|slot| self.decode(slot, start, rows)).collect::<Result<_>>()?;
-            if let Some(filter) = &mut self.filter {
-                selection = Some(filter.select(&Batch::new(columns, rows))?);
+        let mut selection = self.filter_codes(start, rows)?;
+        if let Some((mut filter, slots)) = self.filter.take() {
+            if selection.as_ref().is_none_or(|s| !s.is_empty()) {
+                let columns = slots.iter().map(|slot| self.decode(*slot, start, rows)).collect::<Result<_>>()?;
+                let inner = filter.select(&Batch::new(columns, rows).with_selection(selection.clone()))?;
+                selection = Some(selection.map_or(inner.clone(), |outer| outer.then(&inner)));
             }
+            self.filter = Some((filter, slots));
         }
         let plan = self.plan.clone();
         for ((id, _), (slot, effect)) in plan.request.runtime_filters.iter().zip(&plan.keys) {
@@ -108,7 +129,7 @@ impl MorselReader {
             let rows = (self.rows.end - start).min(self.chunk_rows as u64) as usize;
             self.rows.start += rows as u64;
             ScanMetrics::add(&self.cx.metrics.rows, rows as u64);
-            self.decoded.fill(None);
+            self.decoded.fill_with(Decoded::default);
             let selection = self.filter(start, rows)?;
             if let Some(selection) = &selection {
                 ScanMetrics::add(&self.cx.metrics.rows_pruned, (rows - selection.len()) as u64);
@@ -117,6 +138,13 @@ impl MorselReader {
                 }
             }
             let plan = self.plan.clone();
+            if let Some(selection) = selection.as_ref().filter(|s| s.len() * SPARSE < rows) {
+                let file: &ParquetFile = &plan.parts.parts[self.part].file;
+                let left =
+                    |slot: &usize| self.decoded[*slot].left(&mut self.cursors[*slot], file, start, rows, selection);
+                let columns = plan.outputs.iter().map(left).collect::<Result<_>>()?;
+                return Ok(Some(Batch::new(columns, selection.len())));
+            }
             let columns = plan.outputs.iter().map(|slot| self.decode(*slot, start, rows)).collect::<Result<_>>()?;
             return Ok(Some(Batch::new(columns, rows).with_selection(selection)));
         }
@@ -138,6 +166,45 @@ impl Iterator for MorselReader {
         };
         result.map_err(context).transpose()
     }
+}
+
+/// The static filters: those on one column of codes, and the rest with the slots that it reads.
+#[allow(clippy::type_complexity, reason = "the two fields of the reader")]
+fn split_filters(
+    plan: &ScanPlan,
+    cursors: &[ColumnCursor],
+    cx: &ScanContext,
+) -> Result<(Vec<CodedFilter>, Option<(RowFilter, Vec<usize>)>)> {
+    let mut by_slot: Vec<Vec<Expr>> = vec![Vec::new(); plan.static_columns.len()];
+    let mut rest = Vec::new();
+    for conjunct in Expr::and(plan.request.filters.iter().cloned()).conjuncts() {
+        let mut same = true;
+        conjunct.visit(&mut |e| {
+            if let Expr::Call(call) = e {
+                same &= cx.eval.registry.scalar(&call.function).is_some_and(|f| f.is_deterministic());
+            }
+        });
+        let columns = conjunct.columns();
+        let slot = match columns.as_slice() {
+            [column] if same => plan.static_columns.iter().position(|c| c == column),
+            _ => None,
+        };
+        let is_coded = |slot: &usize| matches!(&cursors[*slot], ColumnCursor::Native(c) if c.only_codes());
+        match slot.filter(is_coded) {
+            Some(slot) => by_slot[slot].push(conjunct),
+            None => rest.push(conjunct),
+        }
+    }
+    let mut coded = Vec::new();
+    for (slot, conjuncts) in by_slot.into_iter().enumerate().filter(|(_, conjuncts)| !conjuncts.is_empty()) {
+        let layout = Layout::new(&plan.static_columns[slot..=slot]);
+        coded.push(CodedFilter::new(slot, Predicate::compile(&Expr::and(conjuncts), &layout, &cx.eval)?));
+    }
+    let used = |slot: &usize| rest.iter().any(|e| e.columns().contains(&plan.static_columns[*slot]));
+    let slots: Vec<usize> = (0..plan.static_columns.len()).filter(used).collect();
+    let columns: Vec<ColumnRef> = slots.iter().map(|slot| plan.static_columns[*slot].clone()).collect();
+    let filter = RowFilter::compile(&rest, &columns, &cx.eval)?;
+    Ok((coded, filter.map(|filter| (filter, slots))))
 }
 
 fn cursor(plan: &ScanPlan, index: usize, column: usize, chunk: &ChunkRef) -> Result<ColumnCursor> {

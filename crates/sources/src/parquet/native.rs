@@ -20,6 +20,7 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::SerializedPageReader;
 
 use super::column::ChunkRef;
+use super::distinct::only_codes;
 use super::file::{FileColumn, ParquetFile};
 use super::rle::{RleDecoder, Truncated, all_below};
 use super::views::{BadValues, Views, dictionary_array, plain_value};
@@ -84,6 +85,19 @@ pub(crate) struct Dictionaries(Mutex<(VecDeque<(DictionaryKey, Arc<Dictionary>, 
 pub(crate) type DictionaryKey = (usize, usize, usize);
 const MAX_DICTIONARY_BYTES: usize = 128 << 20;
 
+impl Dictionary {
+    /// Number of values.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Int32(values) => values.len(),
+            Self::Int64(values) => values.len(),
+            Self::Float(values) => values.len(),
+            Self::Double(values) => values.len(),
+            Self::Bytes(values) => values.len(),
+        }
+    }
+}
+
 impl Dictionaries {
     fn get(&self, key: DictionaryKey) -> Option<Arc<Dictionary>> {
         self.0.lock().0.iter().find(|(k, ..)| *k == key).map(|(_, dictionary, _)| dictionary.clone())
@@ -107,9 +121,11 @@ impl Dictionaries {
 }
 
 /// A plain value of fixed width.
-trait Fixed: Copy + Default {
+pub(super) trait Fixed: Copy + Default {
     const WIDTH: usize;
     fn decode(bytes: &[u8], out: &mut Vec<Self>);
+    /// Appends the values at `positions`.
+    fn pick(bytes: &[u8], positions: impl Iterator<Item = usize>, out: &mut Vec<Self>);
     fn of(dictionary: &Dictionary) -> Option<&[Self]>;
 }
 
@@ -125,6 +141,12 @@ macro_rules! fixed {
                     *slot = <$ty>::from_le_bytes(*value);
                 }
             }
+            fn pick(bytes: &[u8], positions: impl Iterator<Item = usize>, out: &mut Vec<Self>) {
+                let (values, _) = bytes.as_chunks::<{ size_of::<$ty>() }>();
+                for position in positions {
+                    out.push(values.get(position).map_or(Self::default(), |v| <$ty>::from_le_bytes(*v)));
+                }
+            }
             fn of(dictionary: &Dictionary) -> Option<&[Self]> {
                 match dictionary {
                     Dictionary::$variant(values) => Some(values),
@@ -137,7 +159,7 @@ macro_rules! fixed {
 fixed! { i32, Int32; i64, Int64; f32, Float; f64, Double; }
 
 #[derive(Debug)]
-enum Values {
+pub(super) enum Values {
     /// The rest of the page.
     Plain(Bytes),
     Codes(RleDecoder),
@@ -145,11 +167,11 @@ enum Values {
 
 /// The page at which a cursor stands.
 #[derive(Debug)]
-struct PageState {
+pub(super) struct PageState {
     rows: usize,
     at: usize,
     validity: Option<NullBuffer>,
-    values: Values,
+    pub(super) values: Values,
 }
 
 /// A cursor on a column chunk.
@@ -160,6 +182,7 @@ pub(crate) struct NativeCursor {
     dictionary: Option<Arc<Dictionary>>,
     physical: PhysicalType,
     nullable: bool,
+    only_codes: bool,
     ty: SqlType,
     page: Option<PageState>,
     /// The row at which it stands.
@@ -212,6 +235,7 @@ impl NativeCursor {
             dictionary: None,
             physical: meta.column_type(),
             nullable: meta.column_descr().max_def_level() > 0,
+            only_codes: only_codes(meta),
             ty,
             page: None,
             next: 0,
@@ -224,9 +248,38 @@ impl NativeCursor {
         self.read_at(start, rows).map_err(|e| file.source.damaged(&e))
     }
 
-    fn read_at(&mut self, start: u64, rows: usize) -> Result<ArrayRef, Damage> {
+    /// Whether all pages are dictionary codes.
+    pub(crate) fn only_codes(&self) -> bool {
+        self.only_codes
+    }
+
+    /// Whether there may be NULLs.
+    pub(crate) fn nullable(&self) -> bool {
+        self.nullable
+    }
+
+    /// The dictionary, once a page of codes was read.
+    pub(super) fn dictionary(&self) -> Option<&Dictionary> {
+        self.dictionary.as_deref()
+    }
+
+    pub(super) fn ty(&self) -> &SqlType {
+        &self.ty
+    }
+
+    pub(super) fn physical(&self) -> PhysicalType {
+        self.physical
+    }
+
+    /// Moves on to row `start`, of which `rows` will be read at once.
+    pub(super) fn move_to(&mut self, start: u64, rows: usize) -> Result<(), Damage> {
         self.skip(start.saturating_sub(self.next) as usize)?;
         self.next = start + rows as u64;
+        Ok(())
+    }
+
+    fn read_at(&mut self, start: u64, rows: usize) -> Result<ArrayRef, Damage> {
+        self.move_to(start, rows)?;
         Ok(match self.physical {
             PhysicalType::INT32 => {
                 let (values, nulls) = self.read_fixed::<i32>(rows)?;
@@ -238,11 +291,11 @@ impl NativeCursor {
             }
             PhysicalType::FLOAT => {
                 let (values, nulls) = self.read_fixed::<f32>(rows)?;
-                Arc::new(Float32Array::try_new(values.into(), nulls)?)
+                floats::<Float32Type>(values, nulls)?
             }
             PhysicalType::DOUBLE => {
                 let (values, nulls) = self.read_fixed::<f64>(rows)?;
-                Arc::new(Float64Array::try_new(values.into(), nulls)?)
+                floats::<Float64Type>(values, nulls)?
             }
             _ => self.read_bytes(rows)?,
         })
@@ -275,7 +328,7 @@ impl NativeCursor {
     }
 
     /// The current page, with rows left, and how many of `rows` it has.
-    fn piece(
+    pub(super) fn piece(
         &mut self,
         rows: usize,
     ) -> Result<(&mut PageState, usize, &mut Vec<u32>, Option<&Arc<Dictionary>>), Damage> {
@@ -439,7 +492,7 @@ impl NativeCursor {
 
 impl PageState {
     /// Validity of the next `n` rows, `None` if all are valid; moves on by them.
-    fn take_validity(&mut self, n: usize) -> Option<NullBuffer> {
+    pub(super) fn take_validity(&mut self, n: usize) -> Option<NullBuffer> {
         let at = self.at;
         self.at += n;
         self.validity.as_ref().map(|v| v.slice(at, n)).filter(|v| v.null_count() > 0)
@@ -472,10 +525,10 @@ impl PageState {
 }
 
 /// Codes decoded at a time: they stay in the nearest cache until their values are fetched.
-const CODES: usize = 1_024;
+pub(super) const CODES: usize = 1_024;
 
 /// Decodes the next `codes`, which are to be below `length`.
-fn read_codes(decoder: &mut RleDecoder, codes: &mut [u32], length: usize) -> Result<(), Damage> {
+pub(super) fn read_codes(decoder: &mut RleDecoder, codes: &mut [u32], length: usize) -> Result<(), Damage> {
     decoder.read(codes)?;
     if all_below(codes, length) { Ok(()) } else { Err(Damage("a code is not in the dictionary".to_string())) }
 }
@@ -517,7 +570,14 @@ pub(super) fn spread<T: Copy + Default>(out: &mut Vec<T>, before: usize, n: usiz
     }
 }
 
-fn integers32(values: Vec<i32>, nulls: Option<NullBuffer>, ty: &SqlType) -> ArrayRef {
+pub(super) fn floats<T: ArrowPrimitiveType>(
+    values: Vec<T::Native>,
+    nulls: Option<NullBuffer>,
+) -> Result<ArrayRef, Damage> {
+    Ok(Arc::new(PrimitiveArray::<T>::try_new(values.into(), nulls)?))
+}
+
+pub(super) fn integers32(values: Vec<i32>, nulls: Option<NullBuffer>, ty: &SqlType) -> ArrayRef {
     let array = Int32Array::new(values.into(), nulls);
     match ty {
         SqlType::TinyInt => Arc::new(array.unary::<_, Int8Type>(|v| v as i8)),
@@ -528,7 +588,7 @@ fn integers32(values: Vec<i32>, nulls: Option<NullBuffer>, ty: &SqlType) -> Arra
     }
 }
 
-fn integers64(values: Vec<i64>, nulls: Option<NullBuffer>, ty: &SqlType) -> ArrayRef {
+pub(super) fn integers64(values: Vec<i64>, nulls: Option<NullBuffer>, ty: &SqlType) -> ArrayRef {
     let array = Int64Array::new(values.into(), nulls);
     match ty {
         SqlType::Decimal(..) => Arc::new(array.reinterpret_cast::<Decimal64Type>().with_data_type(ty.arrow())),
@@ -593,12 +653,17 @@ impl CodedPiece {
         let Some(mut nulls) = self.nulls.take() else { return Ok(None) };
         let keys = std::mem::take(&mut self.keys);
         let Some(Dictionary::Bytes(values)) = dictionary.map(|d| &**d) else { return Err(Truncated.into()) };
-        if values.len() > MAX_DICTIONARY {
-            let keys = UInt32Array::try_new(keys.into(), nulls.finish())?;
-            return Ok(Some(arrow::compute::take(values, &keys, None)?));
-        }
-        Ok(Some(dictionary_array(keys, nulls.finish(), values)?))
+        Ok(Some(coded_strings(keys, nulls.finish(), values)?))
     }
+}
+
+/// The strings that codes stand for: as a dictionary if it is short.
+pub(super) fn coded_strings(codes: Vec<u32>, nulls: Option<NullBuffer>, values: &ArrayRef) -> Result<ArrayRef, Damage> {
+    if values.len() > MAX_DICTIONARY {
+        let codes = UInt32Array::try_new(codes.into(), nulls)?;
+        return Ok(arrow::compute::take(values, &codes, None)?);
+    }
+    Ok(dictionary_array(codes, nulls, values)?)
 }
 
 /// Plain strings of consecutive pages: views of the pages' bytes.
