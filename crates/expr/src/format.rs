@@ -27,8 +27,12 @@ pub fn format_scalar(value: &Scalar, zone: Zone) -> String {
 pub(crate) fn write_scalar(out: &mut String, value: &Scalar, zone: Zone) {
     match value {
         Scalar::Null(_) => out.push_str("NULL"),
-        Scalar::Float(v) => write_float(out, f64::from(*v), [format_args!("{v}"), format_args!("{v:e}"), format_args!("{v:.1e}")]),
-        Scalar::Double(v) => write_float(out, *v, [format_args!("{v}"), format_args!("{v:e}"), format_args!("{v:.1e}")]),
+        Scalar::Float(v) => {
+            write_float(out, f64::from(*v), [format_args!("{v}"), format_args!("{v:e}"), format_args!("{v:.1e}")])
+        }
+        Scalar::Double(v) => {
+            write_float(out, *v, [format_args!("{v}"), format_args!("{v:e}"), format_args!("{v:.1e}")])
+        }
         Scalar::Decimal(v, _, scale) => out.push_str(&format_decimal(*v, *scale)),
         Scalar::String(v) => out.push_str(v),
         Scalar::Binary(v) => out.push_str(&String::from_utf8_lossy(v)),

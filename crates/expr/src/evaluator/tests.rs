@@ -80,7 +80,8 @@ fn a_later_conjunct_is_not_evaluated_where_an_earlier_one_is_false() {
 fn a_row_that_is_not_live_does_not_fail() {
     let x = column(0, SqlType::Int);
     let batch = ints(vec![Some(0), Some(2), Some(4)]).refine(&Selection::new(vec![1, 2]));
-    let result = evaluate(call(op::DIVIDE, vec![int(1), Expr::Column(x.clone())]), std::slice::from_ref(&x), &batch).unwrap();
+    let result =
+        evaluate(call(op::DIVIDE, vec![int(1), Expr::Column(x.clone())]), std::slice::from_ref(&x), &batch).unwrap();
     assert_eq!(result.as_primitive::<Float64Type>().values(), &[0.5, 0.25]);
     let four = call(op::EQ, vec![Expr::Column(x.clone()), int(4)]);
     let mut predicate = Predicate::compile(&four, &Layout::new(std::slice::from_ref(&x)), &context()).unwrap();
