@@ -80,7 +80,13 @@ pub(crate) enum Dictionary {
 /// Dictionaries of a scan by (part, row group, leaf). The oldest leave when they become too many
 /// bytes; tasks work on neighbouring row groups, so they are not wanted again.
 #[derive(Debug, Default)]
-pub(crate) struct Dictionaries(Mutex<(VecDeque<(DictionaryKey, Arc<Dictionary>, usize)>, usize)>);
+pub(crate) struct Dictionaries(Mutex<(VecDeque<KeptDictionary>, usize)>);
+
+/// A page, how many rows of it are meant, room for codes, and the dictionary of its column.
+type Piece<'a> = (&'a mut PageState, usize, &'a mut Vec<u32>, Option<&'a Arc<Dictionary>>);
+
+/// A dictionary with its key and its bytes.
+type KeptDictionary = (DictionaryKey, Arc<Dictionary>, usize);
 
 pub(crate) type DictionaryKey = (usize, usize, usize);
 const MAX_DICTIONARY_BYTES: usize = 128 << 20;
@@ -202,14 +208,15 @@ pub(crate) fn supports(file: &ParquetFile, column: &FileColumn, group: usize, ty
     let flat = descriptor.max_rep_level() == 0 && descriptor.max_def_level() <= 1;
     let schema = file.footer.arrow.schema();
     let Ok(arrow) = schema.field_with_name(&column.field.name).map(Field::data_type) else { return false };
-    let types = match (chunk.column_type(), arrow) {
-        (PhysicalType::INT32, DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Date32) => true,
-        (PhysicalType::INT32 | PhysicalType::INT64, DataType::Decimal64(..)) => true,
-        (PhysicalType::INT64, DataType::Int64 | DataType::Timestamp(TimeUnit::Microsecond, _)) => true,
-        (PhysicalType::FLOAT, DataType::Float32) | (PhysicalType::DOUBLE, DataType::Float64) => true,
-        (PhysicalType::BYTE_ARRAY, DataType::Utf8View | DataType::BinaryView) => true,
-        _ => false,
-    };
+    let types = matches!(
+        (chunk.column_type(), arrow),
+        (PhysicalType::INT32, DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Date32)
+            | (PhysicalType::INT32 | PhysicalType::INT64, DataType::Decimal64(..))
+            | (PhysicalType::INT64, DataType::Int64 | DataType::Timestamp(TimeUnit::Microsecond, _))
+            | (PhysicalType::FLOAT, DataType::Float32)
+            | (PhysicalType::DOUBLE, DataType::Float64)
+            | (PhysicalType::BYTE_ARRAY, DataType::Utf8View | DataType::BinaryView)
+    );
     encodings && flat && types && column.field.ty == *ty
 }
 
@@ -328,10 +335,7 @@ impl NativeCursor {
     }
 
     /// The current page, with rows left, and how many of `rows` it has.
-    pub(super) fn piece(
-        &mut self,
-        rows: usize,
-    ) -> Result<(&mut PageState, usize, &mut Vec<u32>, Option<&Arc<Dictionary>>), Damage> {
+    pub(super) fn piece(&mut self, rows: usize) -> Result<Piece<'_>, Damage> {
         while self.page.as_ref().is_none_or(|p| p.at == p.rows) {
             self.load_page()?;
         }

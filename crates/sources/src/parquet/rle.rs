@@ -203,12 +203,12 @@ fn unpack_window<const W: usize>(window: &[u8; WINDOW], target: &mut [u32; 8]) {
     if W <= 8 {
         // All eight are in one word.
         let word = word(window, 0);
-        for i in 0..8 {
-            target[i] = (word >> (i * W)) as u32 & mask;
+        for (i, code) in target.iter_mut().enumerate() {
+            *code = (word >> (i * W)) as u32 & mask;
         }
     } else {
-        for i in 0..8 {
-            target[i] = (word(window, i * W / 8) >> (i * W % 8)) as u32 & mask;
+        for (i, code) in target.iter_mut().enumerate() {
+            *code = (word(window, i * W / 8) >> (i * W % 8)) as u32 & mask;
         }
     }
 }
