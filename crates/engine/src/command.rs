@@ -60,7 +60,7 @@ pub(crate) fn execute<'a>(
             Statement::DescribeQuery(query) => describe_columns(session, &query),
             other => inspect(session, other, &tables),
         };
-        result.map(DataFrame::as_command)
+        result.map(DataFrame::into_command)
     })
 }
 

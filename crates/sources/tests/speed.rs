@@ -54,7 +54,7 @@ fn time(label: &str, table: &dyn TableProvider, columns: &[&str], filters: Vec<E
         }
         best = best.min(started.elapsed().as_secs_f64() * 1e3);
     }
-    println!("{label}: {best:.1} ms, {rows} rows, sample {fraction:?} in {sampled:?}");
+    eprintln!("{label}: {best:.1} ms, {rows} rows, sample {fraction:?} in {sampled:?}");
 }
 
 #[test]

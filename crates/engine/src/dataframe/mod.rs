@@ -95,7 +95,7 @@ impl DataFrame {
 
     /// Says that it is the result of a command.
     #[must_use]
-    pub(crate) fn as_command(mut self) -> Self {
+    pub(crate) fn into_command(mut self) -> Self {
         self.command = true;
         self
     }
