@@ -1,4 +1,4 @@
-//! Runs the SQL tests: `cargo xtask slt [FILE[:LINE]]… [--conf KEY=VALUE]… [--complete]`.
+//! Runs the SQL tests: `cargo xtask slt [FILE[:LINE]]… [--conf KEY=VALUE]… [--complete] [--matrix]`.
 //!
 //! Cases are `cases/**/*.slt`, plans are `plans/**/*.slt` (run under default settings only), and the TPC-H queries
 //! over the sample data against the rows that Spark returned. One session per file.
@@ -23,6 +23,12 @@ struct Args {
     /// Writes what was returned into `explain` records. (Rows come from `spark.py`, never from ourselves.)
     #[arg(long)]
     complete: bool,
+    /// Runs under all settings of the matrix, one after the other.
+    #[arg(long)]
+    matrix: bool,
+    /// Runs under the default and the serialised settings and two others of the matrix, chosen by a seed.
+    #[arg(long, value_name = "SEED", conflicts_with = "matrix")]
+    sample: Option<usize>,
 }
 
 fn main() -> ExitCode {
@@ -37,23 +43,61 @@ fn main() -> ExitCode {
             }
         }
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sets = match (args.matrix, args.sample) {
+        (true, _) => MATRIX.to_vec(),
+        (false, Some(seed)) => sampled(seed),
+        (false, None) => vec![&[] as &[(&str, &str)]],
+    };
     let mut failures = 0;
-    let mut passed = 0;
-    for (file, line) in chosen(root, &args.paths) {
-        let outcome = run::run_file(root, &file, line, &settings, args.complete);
+    for set in sets {
+        let own = set.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let settings: Vec<(String, String)> = settings.iter().cloned().chain(own).collect();
+        failures += run_all(&args, &settings);
+    }
+    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Settings that the whole suite is run under.
+const MATRIX: &[&[(&str, &str)]] = &[
+    &[],
+    &[("firesteel.exchange.mode", "serialized"), ("spark.sql.shuffle.partitions", "7")],
+    &[("firesteel.threads", "1")],
+    &[("firesteel.threads", "8")],
+    &[("firesteel.batch.rows", "3")],
+    &[("spark.sql.adaptive.enabled", "false")],
+    &[("firesteel.adaptive.force", "true"), ("firesteel.exchange.mode", "partitioned")],
+    &[("spark.sql.adaptive.enabled", "false"), ("firesteel.exchange.mode", "serialized"), ("firesteel.threads", "8")],
+    &[("firesteel.exchange.mode", "partitioned"), ("firesteel.batch.rows", "3"), ("firesteel.threads", "1")],
+    &[("spark.sql.autoBroadcastJoinThreshold", "-1")],
+    &[("spark.sql.autoBroadcastJoinThreshold", "-1"), ("firesteel.adaptive.force", "true"), ("firesteel.threads", "8")],
+];
+
+/// The default and the serialised settings, and two others that the seed chooses.
+fn sampled(seed: usize) -> Vec<&'static [(&'static str, &'static str)]> {
+    let others = MATRIX.len() - 2;
+    let (first, step) = (seed % others, 1 + seed / others % (others - 1));
+    [0, 1, 2 + first, 2 + (first + step) % others].iter().filter_map(|i| MATRIX.get(*i).copied()).collect()
+}
+
+/// Runs what was chosen under some settings; the number of failures.
+fn run_all(args: &Args, settings: &[(String, String)]) -> usize {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut failures, mut passed) = (0, 0);
+    let mut count = |outcome: run::Outcome| {
         passed += outcome.passed;
         failures += outcome.failures.len();
         outcome.failures.iter().for_each(|failure| eprintln!("{failure}\n"));
+    };
+    for (file, line) in chosen(root, &args.paths) {
+        count(run::run_file(root, &file, line, settings, args.complete));
     }
     if args.paths.is_empty() || args.paths.iter().any(|p| p == "tpch") {
-        let outcome = tpch::run(root, &settings);
-        passed += outcome.passed;
-        failures += outcome.failures.len();
-        outcome.failures.iter().for_each(|failure| eprintln!("{failure}\n"));
+        count(tpch::run(root, settings));
     }
+    let shown: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    eprintln!("settings: {}", if shown.is_empty() { "default".to_owned() } else { shown.join(" ") });
     eprintln!("{passed} passed, {failures} failed");
-    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    failures
 }
 
 /// The files to run, each with the line of the only record to check, if one was named.
