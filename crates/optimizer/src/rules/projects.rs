@@ -44,7 +44,8 @@ fn collapse(mut node: LogicalPlan, cx: &OptimizerContext<'_>) -> LogicalPlan {
             {
                 let map: ColumnMap = inner.iter().map(|(c, e)| (c.id, e.clone())).collect();
                 let exprs = exprs.into_iter().map(|(c, e)| (c, substitute(e, &map))).collect();
-                return LogicalPlan::unary(node.id, LogicalOp::Project { exprs }, below);
+                // What was merged may change nothing any more, or go on to merge.
+                return collapse(LogicalPlan::unary(node.id, LogicalOp::Project { exprs }, below), cx);
             }
             node.op = LogicalOp::Project { exprs };
         }
@@ -58,7 +59,7 @@ fn collapse(mut node: LogicalPlan, cx: &OptimizerContext<'_>) -> LogicalPlan {
                 let map: ColumnMap = inner.iter().map(|(c, e)| (c.id, e.clone())).collect();
                 let mut merged = grouped.map_expressions(&mut |e| substitute(e, &map));
                 merged.inputs = vec![below];
-                return merged;
+                return collapse(merged, cx);
             }
             return LogicalPlan { inputs: vec![input], ..grouped };
         }
