@@ -33,14 +33,25 @@ impl OptimizerRule for InferFilters {
         }
         let pairs: Vec<(ColumnRef, ColumnRef)> =
             on.iter().filter_map(|k| Some((k.left.as_column()?.clone(), k.right.as_column()?.clone()))).collect();
-        let constraints: Vec<Vec<Expr>> = plan.inputs.iter().map(constraints).collect();
+        let mut constraints: Vec<Vec<Expr>> = plan.inputs.iter().map(constraints).collect();
         let mut add: [Vec<Expr>; 2] = [Vec::new(), Vec::new()];
-        for (left, right) in &pairs {
-            if to_right {
-                add[1].extend(copied(&constraints[0], &constraints[1], left, right));
+        // What was copied to one side may be copied back to another column of the first.
+        loop {
+            let before = add[0].len() + add[1].len();
+            for (left, right) in &pairs {
+                if to_right {
+                    let new = copied(&constraints[0], &constraints[1], left, right);
+                    constraints[1].extend(new.iter().cloned());
+                    add[1].extend(new);
+                }
+                if to_left {
+                    let new = copied(&constraints[1], &constraints[0], right, left);
+                    constraints[0].extend(new.iter().cloned());
+                    add[0].extend(new);
+                }
             }
-            if to_left {
-                add[0].extend(copied(&constraints[1], &constraints[0], right, left));
+            if add[0].len() + add[1].len() == before {
+                break;
             }
         }
         let LogicalPlan { id, op, inputs } = plan;
