@@ -232,7 +232,15 @@ pub(crate) fn start(df: &DataFrame) -> Result<QueryStream> {
     let columns = df.output();
     let schema = df.schema();
     let mut scope = TaskScope::new(cpu.clone());
-    let run = Run { df: df.clone(), config, services, handle: handle.clone(), columns: columns.clone(), cpu };
+    let run = Run {
+        df: df.clone(),
+        config,
+        services,
+        handle: handle.clone(),
+        columns: columns.clone(),
+        cpu,
+        _ended: Ended(handle.clone()),
+    };
     scope.spawn(run.run());
     let end = Box::pin(async move { scope.next().await });
     Ok(QueryStream { schema, columns, rows, end, handle, done: false })
@@ -254,11 +262,12 @@ struct Run {
     handle: QueryHandle,
     columns: Vec<ColumnRef>,
     cpu: tokio::runtime::Handle,
+    /// Here and not in `run`, since a task may be dropped before it was polled at all.
+    _ended: Ended,
 }
 
 impl Run {
     async fn run(self) -> Result<()> {
-        let _ended = Ended(self.handle.clone());
         let sql = self.df.sql_text();
         let result = self.execute().await;
         result.map_err(|error| match &sql {
