@@ -4,20 +4,9 @@ use firesteel_common::SqlType::{self, Binary, Int, String as Str};
 use firesteel_common::{Result, Scalar};
 use firesteel_expr::Signature;
 
-use super::{char_count, char_range, substring};
+use super::{char_count, char_range, string, substring};
 use crate::check;
-use crate::scalar::{Args, Function, Sig, function};
-
-const fn string(
-    names: (&'static str, &'static [&'static str]),
-    syntax: &'static str,
-    description: &'static str,
-    examples: &'static [(&'static str, &'static str)],
-    sig: Sig,
-    run: fn(&Args) -> Result<arrow::array::ArrayRef>,
-) -> Function {
-    function("string", names, syntax, description, examples, sig, run)
-}
+use crate::scalar::{Args, Function, Sig};
 
 const S_S: Sig = Sig::Fixed(&[Str], 1, &Str);
 const SI_S: Sig = Sig::Fixed(&[Str, Int], 2, &Str);

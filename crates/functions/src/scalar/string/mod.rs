@@ -5,9 +5,24 @@ mod encode;
 mod pattern;
 mod search;
 
-use super::Function;
+use arrow::array::ArrayRef;
+use firesteel_common::Result;
+
+use super::{Args, Function, Sig, function};
 
 pub(super) const TABLES: &[&[Function]] = &[basic::FUNCTIONS, search::FUNCTIONS, encode::FUNCTIONS, pattern::FUNCTIONS];
+
+/// A function of the category `string`.
+const fn string(
+    names: (&'static str, &'static [&'static str]),
+    syntax: &'static str,
+    description: &'static str,
+    examples: &'static [(&'static str, &'static str)],
+    sig: Sig,
+    run: fn(&Args) -> Result<ArrayRef>,
+) -> Function {
+    function("string", names, syntax, description, examples, sig, run)
+}
 
 /// The byte range of characters `start..end` (from 0).
 fn char_range(s: &str, start: usize, end: usize) -> &str {

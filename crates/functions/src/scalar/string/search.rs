@@ -6,19 +6,8 @@ use arrow::array::ArrayRef;
 use firesteel_common::SqlType::{Boolean, Int, String as Str};
 use firesteel_common::{Error, Result};
 
-use super::{char_count, char_range};
-use crate::scalar::{Args, Function, Sig, function};
-
-const fn string(
-    names: (&'static str, &'static [&'static str]),
-    syntax: &'static str,
-    description: &'static str,
-    examples: &'static [(&'static str, &'static str)],
-    sig: Sig,
-    run: fn(&Args) -> Result<ArrayRef>,
-) -> Function {
-    function("string", names, syntax, description, examples, sig, run)
-}
+use super::{char_count, char_range, string};
+use crate::scalar::{Args, Function, Sig};
 
 const SS_B: Sig = Sig::Fixed(&[Str, Str], 2, &Boolean);
 const SSS_S: Sig = Sig::Fixed(&[Str, Str, Str], 3, &Str);
