@@ -48,6 +48,12 @@ fn main() -> ExitCode {
         (false, Some(seed)) => sampled(seed),
         (false, None) => vec![&[] as &[(&str, &str)]],
     };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if let Some(unknown) = args.paths.iter().find(|path| *path != "tpch" && chosen(root, &[(*path).clone()]).is_empty())
+    {
+        eprintln!("there are no tests at `{unknown}`");
+        return ExitCode::from(2);
+    }
     let mut failures = 0;
     for set in sets {
         let own = set.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
