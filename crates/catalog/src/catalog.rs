@@ -88,9 +88,18 @@ pub enum CatalogEntry {
 /// by path as well).
 #[derive(Debug, Default)]
 pub struct Catalog {
-    entries: RwLock<BTreeMap<String, (String, CatalogEntry)>>,
+    entries: RwLock<BTreeMap<String, Named>>,
     providers: RwLock<BTreeMap<TableId, Arc<dyn TableProvider>>>,
     next: AtomicU64,
+}
+
+/// An entry with its name as it was written.
+#[derive(Debug)]
+struct Named {
+    shown: String,
+    entry: CatalogEntry,
+    /// It gives way to anything that is created with its name.
+    offered: bool,
 }
 
 impl Catalog {
@@ -125,6 +134,16 @@ impl Catalog {
         Ok(table)
     }
 
+    /// Registers a table that gives way to whatever is created with its name; nothing happens if the name is taken.
+    pub fn offer_table(&self, name: &str, provider: Arc<dyn TableProvider>) {
+        let mut entries = self.entries.write();
+        entries.entry(name.to_lowercase()).or_insert_with(|| Named {
+            shown: name.to_owned(),
+            entry: CatalogEntry::Table(self.adopt(name, provider.clone()), provider),
+            offered: true,
+        });
+    }
+
     /// Registers a temporary view.
     ///
     /// Errors: `TEMP_TABLE_OR_VIEW_ALREADY_EXISTS`.
@@ -141,7 +160,7 @@ impl Catalog {
     fn insert(&self, name: &TableName, entry: CatalogEntry, replace: bool) -> Result<()> {
         let key = name.key().ok_or_else(|| schema_not_found(name))?;
         let mut entries = self.entries.write();
-        if !replace && entries.contains_key(&key) {
+        if !replace && entries.get(&key).is_some_and(|known| !known.offered) {
             let condition = match entry {
                 CatalogEntry::View { .. } => "TEMP_TABLE_OR_VIEW_ALREADY_EXISTS",
                 CatalogEntry::Table(..) => "TABLE_OR_VIEW_ALREADY_EXISTS",
@@ -152,7 +171,7 @@ impl Catalog {
             return Err(Error::bind(condition, "42P07", message));
         }
         let shown = name.0.last().cloned().unwrap_or_default();
-        entries.insert(key, (shown, entry));
+        entries.insert(key, Named { shown, entry, offered: false });
         Ok(())
     }
 
@@ -164,7 +183,12 @@ impl Catalog {
     /// What `name` stands for, if anything.
     pub fn get(&self, name: &TableName) -> Option<CatalogEntry> {
         let key = name.key()?;
-        self.entries.read().get(&key).map(|(_, entry)| entry.clone())
+        self.entries.read().get(&key).map(|known| known.entry.clone())
+    }
+
+    /// Whether a name is taken, by more than an offer.
+    pub fn is_taken(&self, name: &TableName) -> bool {
+        name.key().is_some_and(|key| self.entries.read().get(&key).is_some_and(|known| !known.offered))
     }
 
     /// What `name` stands for.
@@ -188,7 +212,7 @@ impl Catalog {
         let entries = self.entries.read();
         let mut near: Vec<(usize, String)> = entries
             .iter()
-            .map(|(key, (shown, _))| (edit_distance(&name, key), format!("`{shown}`")))
+            .map(|(key, known)| (edit_distance(&name, key), format!("`{}`", known.shown)))
             .filter(|(distance, _)| *distance <= name.len().div_ceil(2).min(3))
             .collect();
         near.sort();
@@ -197,7 +221,7 @@ impl Catalog {
 
     /// Names and entries, sorted by name.
     pub fn list(&self) -> Vec<(String, CatalogEntry)> {
-        self.entries.read().values().cloned().collect()
+        self.entries.read().values().map(|known| (known.shown.clone(), known.entry.clone())).collect()
     }
 }
 
@@ -232,12 +256,47 @@ pub fn edit_distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::TableStatistics;
+    use crate::table::{Field, ScanRequest, TableScan};
 
     #[test]
     fn distances() {
         assert_eq!(edit_distance("kitten", "sitting"), 3);
         assert_eq!(edit_distance("", "abc"), 3);
         assert_eq!(edit_distance("same", "same"), 0);
+    }
+
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl TableProvider for Nothing {
+        fn schema(&self) -> &[Field] {
+            &[]
+        }
+
+        fn statistics(&self) -> Arc<TableStatistics> {
+            Arc::default()
+        }
+
+        fn scan(&self, _: ScanRequest) -> Result<Arc<dyn TableScan>> {
+            Err(Error::unsupported("it has no rows"))
+        }
+
+        fn description(&self) -> String {
+            String::new()
+        }
+    }
+
+    #[test]
+    fn what_is_created_takes_the_place_of_an_offer() {
+        let catalog = Catalog::new();
+        let name = TableName(vec!["T".to_owned()]);
+        catalog.offer_table("t", Arc::new(Nothing));
+        assert!(catalog.get(&name).is_some() && !catalog.is_taken(&name));
+        catalog.register_view(&name, ViewBody::Sql("SELECT 1".into()), None, false).unwrap();
+        catalog.offer_table("t", Arc::new(Nothing));
+        assert!(catalog.is_taken(&name));
+        assert!(matches!(catalog.get(&name), Some(CatalogEntry::View { .. })));
     }
 
     #[test]

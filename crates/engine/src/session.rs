@@ -76,6 +76,12 @@ impl SessionBuilder {
         self.config("firesteel.memory.limit", bytes)
     }
 
+    /// Folder for files that queries write for themselves; by default the system's folder for temporary files.
+    #[must_use]
+    pub fn temp_dir(self, folder: impl AsRef<std::path::Path>) -> Self {
+        self.config("firesteel.temp.dir", folder.as_ref().display())
+    }
+
     /// The session.
     ///
     /// Errors: `INVALID_CONF_VALUE`, `INVALID_CONF_KEY`.
@@ -237,9 +243,14 @@ impl Session {
 
     /// Registers a Parquet file that is in memory.
     pub async fn register_parquet_bytes(&self, name: &str, bytes: impl Into<bytes::Bytes>) -> Result<()> {
-        let file = SourceFile::memory(name, bytes.into());
-        let table = ParquetTable::open(vec![file], None, format!("memory:{name}"), false).await?;
-        self.register_table(name, Arc::new(table))
+        self.register_table(name, Arc::new(parquet_of_bytes(name, bytes.into()).await?))
+    }
+
+    /// As [`Session::register_parquet_bytes`], but the table gives way to any that is created with its name, and does
+    /// nothing if there is one.
+    pub async fn offer_parquet_bytes(&self, name: &str, bytes: impl Into<bytes::Bytes>) -> Result<()> {
+        self.0.catalog.offer_table(name, Arc::new(parquet_of_bytes(name, bytes.into()).await?));
+        Ok(())
     }
 
     pub(crate) fn frame_of(&self, table: Arc<dyn TableProvider>, name: &str) -> Result<DataFrame> {
@@ -373,6 +384,10 @@ impl Session {
         };
         fields.iter().map(column).collect()
     }
+}
+
+async fn parquet_of_bytes(name: &str, bytes: bytes::Bytes) -> Result<ParquetTable> {
+    ParquetTable::open(vec![SourceFile::memory(name, bytes)], None, format!("memory:{name}"), false).await
 }
 
 impl std::fmt::Debug for Session {
