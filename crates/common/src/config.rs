@@ -230,9 +230,14 @@ impl Config {
         }
     }
 
-    /// Whether the optimizer rule `name` is switched off.
+    /// Whether the optimizer rule `name` is switched off everywhere.
     pub fn is_excluded(&self, name: &str) -> bool {
-        self.excluded_rules.iter().chain(&self.adaptive_excluded_rules).any(|rule| rule.eq_ignore_ascii_case(name))
+        self.excluded_rules.iter().any(|rule| rule.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether the rule `name` is switched off where the rest of a query is planned again.
+    pub fn is_excluded_adaptively(&self, name: &str) -> bool {
+        self.is_excluded(name) || self.adaptive_excluded_rules.iter().any(|rule| rule.eq_ignore_ascii_case(name))
     }
 
     /// Greatest shared build side in bytes: for estimates, or for exact sizes.

@@ -14,14 +14,25 @@ pub struct Optimizer;
 impl Optimizer {
     /// Applies all rules, those of [`crate::rule::Phase::EveryStep`] last: once per query, before it starts.
     pub fn once(plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Result<LogicalPlan> {
-        let plan = run(&rules::once(), plan, cx)?;
-        Self::every_step(plan, cx)
+        let plan = run(&rules::once(), plan, cx, false)?;
+        run(&rules::every_step(), plan, cx, false)
     }
 
-    /// Applies the rules that look at estimates and facts: again whenever a stage has ended.
+    /// Applies the rules that look at estimates and facts, again when a stage has ended.
     pub fn every_step(plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Result<LogicalPlan> {
-        run(&rules::every_step(), plan, cx)
+        run(&rules::every_step(), plan, cx, true)
     }
+
+    /// Names of the decisions that are made while a query runs, for `spark.sql.adaptive.optimizer.excludedRules`.
+    pub const ADAPTIVE_RULES: [&str; 7] = [
+        "AQEPropagateEmptyRelation",
+        "CostBasedJoinReorder",
+        "DynamicJoinSelection",
+        "HoldBackProbeSide",
+        "InjectRuntimeFilter",
+        "OptimizeSkewedJoin",
+        "CoalesceShufflePartitions",
+    ];
 
     /// Names of all rules, in the order of their first application.
     pub fn rule_names() -> Vec<&'static str> {
@@ -35,9 +46,16 @@ impl Optimizer {
     }
 }
 
-fn run(rules: &[Box<dyn OptimizerRule>], mut plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Result<LogicalPlan> {
+/// `again`: the query has started, and what is left of it is planned again.
+fn run(
+    rules: &[Box<dyn OptimizerRule>],
+    mut plan: LogicalPlan,
+    cx: &OptimizerContext<'_>,
+    again: bool,
+) -> Result<LogicalPlan> {
     for rule in rules {
-        if !rule.is_required() && cx.config.is_excluded(rule.name()) {
+        let excluded = cx.config.is_excluded(rule.name());
+        if !rule.is_required() && (excluded || again && cx.config.is_excluded_adaptively(rule.adaptive_name())) {
             continue;
         }
         let before = cfg!(debug_assertions).then(|| plan.columns());

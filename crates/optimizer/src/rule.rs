@@ -58,6 +58,12 @@ pub trait OptimizerRule: Send + Sync {
     /// Name, as `spark.sql.optimizer.excludedRules` and notes have it.
     fn name(&self) -> &'static str;
 
+    /// Its name where the rest of a query is planned again, as `spark.sql.adaptive.optimizer.excludedRules` and the
+    /// notes of decisions have it.
+    fn adaptive_name(&self) -> &'static str {
+        self.name()
+    }
+
     /// When it is applied.
     fn phase(&self) -> Phase {
         Phase::Once

@@ -4,6 +4,8 @@
 //! known before the other side is touched. A shared table costs no copy; it is chosen up to the
 //! broadcast limit. Above it both sides are partitioned by the keys.
 
+use std::collections::BTreeMap;
+
 use firesteel_common::config::ExchangeMode;
 use firesteel_common::{Error, Result};
 use firesteel_expr::Expr;
@@ -23,6 +25,18 @@ mod factor {
     pub(super) const EXISTENCE: f64 = 4.0;
     /// The other side has been written already, this one would be written first.
     pub(super) const NOT_WRITTEN: f64 = 2.0;
+}
+
+/// By the text of their keys: joins whose strategy is settled, with the keys of the side that is kept.
+pub(crate) type SettledJoins = BTreeMap<String, (BuildMode, String)>;
+
+/// The keys of the sides of a join, and the text that names the join, whichever side is left.
+pub(crate) fn key_texts(on: &[JoinKey]) -> ([String; 2], String) {
+    let text = |of: fn(&JoinKey) -> &Expr| on.iter().map(|key| of(key).to_string()).collect::<Vec<_>>().join(", ");
+    let (left, right) = (text(|key| &key.left), text(|key| &key.right));
+    let (first, second) = if left <= right { (&left, &right) } else { (&right, &left) };
+    let both = format!("{first} = {second}");
+    ([left, right], both)
 }
 
 /// The parts of [`LogicalOp::Join`].
@@ -49,11 +63,26 @@ impl Lowering<'_> {
         if on.is_empty() {
             return Ok(self.nested_loop_join(plan, &parts, left, right));
         }
-        let build = self.build_side(&parts, sizes, written);
-        if *null_aware || self.may_share(&sizes[build.index()]) {
+        let settled = if *null_aware { None } else { self.settled(on) };
+        let build = settled.map_or_else(|| self.build_side(&parts, sizes, written), |(_, build)| build);
+        let may_share = match settled {
+            Some((mode, _)) => mode == BuildMode::Shared,
+            None => self.may_share(&sizes[build.index()]),
+        };
+        if *null_aware || may_share {
             return Ok(self.shared_join(plan, &parts, build, left, right));
         }
         self.partitioned_join(plan, &parts, build, left, right)
+    }
+
+    /// What was settled before of the join on these keys.
+    fn settled(&self, on: &[JoinKey]) -> Option<(BuildMode, Side)> {
+        if self.settled.is_empty() {
+            return None;
+        }
+        let (sides, both) = key_texts(on);
+        let (mode, build) = self.settled.get(&both)?;
+        Some((*mode, if sides[0] == *build { Side::Left } else { Side::Right }))
     }
 
     /// The side with less to keep, with a bias against what makes a side dearer than its bytes.

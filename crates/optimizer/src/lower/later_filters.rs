@@ -74,7 +74,7 @@ impl Lowering<'_> {
             ids: BTreeMap::new(),
             found: LaterFilters::default(),
         };
-        if !self.cx.config.is_excluded(RULE) {
+        if !self.cx.config.is_excluded_adaptively(RULE) {
             walk.node(root, Vec::new(), ExchangeId(u32::MAX));
         }
         self.next_filter = walk.next_filter;

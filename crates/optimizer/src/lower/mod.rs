@@ -29,6 +29,7 @@ use firesteel_plan::{
 
 use crate::rule::OptimizerContext;
 use crate::statistics::{estimate, row_width};
+pub(crate) use join::{SettledJoins, key_texts};
 use later_filters::LaterFilters;
 use partitioning::{HashPart, Lowered, Part, read_partitioned};
 pub(crate) use partitioning::{spine_input, spine_leaf};
@@ -72,13 +73,14 @@ pub struct LoweredPlan {
 }
 
 /// Lowers `plan`, returning `result` columns. Exchange and filter ids are given out from the given
-/// ones on.
+/// ones on. Joins among `settled` keep their strategy and build side, whatever the sizes.
 ///
 /// Errors: operations that a rule should have removed.
 pub fn lower(
     plan: &LogicalPlan,
     result: &[ColumnRef],
     started: &BTreeMap<ExchangeId, StartedExchange>,
+    settled: &SettledJoins,
     next_exchange: u32,
     next_filter: u32,
     cx: &OptimizerContext<'_>,
@@ -93,7 +95,7 @@ pub fn lower(
     };
     let nothing = Arc::new(nothing);
     let (spreads, distinct) = (BTreeMap::new(), BTreeMap::new());
-    let mut lowering = Lowering { cx, started, next_exchange, next_filter, spreads, distinct, nothing };
+    let mut lowering = Lowering { cx, started, settled, next_exchange, next_filter, spreads, distinct, nothing };
     let (root, _) = lowering.lower(plan)?;
     let root = lowering.project_result(root, result)?;
     let mut root = lowering.exchange(root, Distribution::Any, ExchangeOrigin::Planner);
@@ -104,6 +106,7 @@ pub fn lower(
 struct Lowering<'a> {
     cx: &'a OptimizerContext<'a>,
     started: &'a BTreeMap<ExchangeId, StartedExchange>,
+    settled: &'a SettledJoins,
     next_exchange: u32,
     next_filter: u32,
     spreads: BTreeMap<ExchangeId, Spread>,

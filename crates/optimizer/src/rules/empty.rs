@@ -17,6 +17,10 @@ impl OptimizerRule for PropagateEmpty {
         "PropagateEmptyRelation"
     }
 
+    fn adaptive_name(&self) -> &'static str {
+        "AQEPropagateEmptyRelation"
+    }
+
     fn phase(&self) -> Phase {
         Phase::EveryStep
     }

@@ -17,6 +17,9 @@ use crate::lower::{LoweredPlan, Spread, StartedExchange, pin_of, read_of};
 use crate::rule::OptimizerContext;
 use crate::stage_rules::{Input, Layout, StageInputs, one_task, partitioned_reads, tasks_by_partition};
 
+/// Name for `spark.sql.adaptive.optimizer.excludedRules`.
+const HOLD_BACK: &str = "HoldBackProbeSide";
+
 /// Rows that are worth a task.
 const ROWS_PER_TASK: f64 = 32_768.0;
 
@@ -37,7 +40,7 @@ impl StagePlanner {
         step: &mut Step,
     ) -> Result<()> {
         let mut ready = Vec::new();
-        let holds = cx.config.adaptive.then_some(&plan.holds);
+        let holds = (cx.config.adaptive && !cx.config.is_excluded_adaptively(HOLD_BACK)).then_some(&plan.holds);
         self.find_ready(&plan.root, None, holds, &mut ready);
         let running = self.is_running();
         let all_held = ready.iter().all(|r| r.held.is_some());
@@ -48,7 +51,7 @@ impl StagePlanner {
                 if self.held.insert(node.origin) {
                     step.notes.push(Note {
                         version: self.version,
-                        rule: "HoldBackProbeSide",
+                        rule: HOLD_BACK,
                         subject: format!("exchange over {}", columns_text(node)),
                         because: reason,
                     });

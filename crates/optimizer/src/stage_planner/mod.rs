@@ -123,7 +123,8 @@ impl StagePlanner {
         }
         self.number_copies(cx);
         let next = self.stages.len() as u32;
-        let plan = lower(&self.logical, &self.result, &self.started, next, self.next_filter, cx)?;
+        let plan =
+            lower(&self.logical, &self.result, &self.started, &self.settled_joins(cx), next, self.next_filter, cx)?;
         self.next_filter = plan.next_filter;
         let joins = notes::joins(&plan.root);
         if first {
@@ -255,6 +256,8 @@ impl StagePlanner {
     }
 }
 
+#[cfg(test)]
+mod exclusion_tests;
 #[cfg(test)]
 mod random_tests;
 #[cfg(test)]

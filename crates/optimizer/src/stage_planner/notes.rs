@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use firesteel_common::{ExchangeId, NodeId};
-use firesteel_expr::Expr;
 use firesteel_plan::{BuildMode, Estimate, Note, PhysicalOp, PhysicalPlan};
 
 use super::StagePlanner;
+use crate::lower::{SettledJoins, key_texts};
 use crate::rule::OptimizerContext;
+
+/// Name of the choice of strategy and build side, for `spark.sql.adaptive.optimizer.excludedRules`.
+const JOIN_SELECTION: &str = "DynamicJoinSelection";
 
 /// A join of a plan, comparable with the same join of another one.
 #[derive(Clone, Debug)]
@@ -42,16 +45,13 @@ pub(super) fn joins(plan: &PhysicalPlan) -> Vec<JoinView> {
 fn collect(plan: &PhysicalPlan, parent: Option<&str>, out: &mut Vec<JoinView>) {
     let mut own = None;
     if let (PhysicalOp::HashJoin(join), [left, right]) = (&plan.op, plan.inputs.as_slice()) {
-        let text = |exprs: Vec<&Expr>| exprs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let side = |plan: &PhysicalPlan, exprs| JoinSide {
-            keys: text(exprs),
+        let side = |plan: &PhysicalPlan, keys| JoinSide {
+            keys,
             estimate: plan.estimate,
             reads: plan.reads().into_iter().map(|(id, _)| id).collect(),
         };
-        let left = side(left, join.on.iter().map(|key| &key.left).collect());
-        let right = side(right, join.on.iter().map(|key| &key.right).collect());
-        let (first, second) = if left.keys <= right.keys { (&left, &right) } else { (&right, &left) };
-        let keys = format!("{} = {}", first.keys, second.keys);
+        let ([left_keys, right_keys], keys) = key_texts(&join.on);
+        let (left, right) = (side(left, left_keys), side(right, right_keys));
         own = Some(keys.clone());
         out.push(JoinView {
             node: plan.id,
@@ -77,6 +77,14 @@ impl JoinView {
 }
 
 impl StagePlanner {
+    /// The joins that may not be changed, if none may.
+    pub(super) fn settled_joins(&self, cx: &OptimizerContext<'_>) -> SettledJoins {
+        if !cx.config.is_excluded_adaptively(JOIN_SELECTION) {
+            return SettledJoins::new();
+        }
+        self.joins.iter().map(|join| (join.keys.clone(), (join.mode, join.build_side().keys.clone()))).collect()
+    }
+
     /// Joins of a started stage are settled.
     pub(super) fn forget_joins(&mut self, stage: &PhysicalPlan) {
         let mut started = Vec::new();
@@ -97,7 +105,7 @@ impl StagePlanner {
                 ended.iter().copied().filter(|id| join.sides.iter().any(|side| side.reads.contains(id))).collect();
             let subject = if evidence.is_empty() { subject.clone() } else { stages_text(&evidence) };
             for because in changes(old, join, cx) {
-                notes.push(note("DynamicJoinSelection", &subject, because));
+                notes.push(note(JOIN_SELECTION, &subject, because));
             }
         }
         let gone: Vec<&JoinView> = self.joins.iter().filter(|j| !by_keys.contains_key(j.keys.as_str())).collect();
@@ -116,7 +124,7 @@ impl StagePlanner {
         } else if !gone.is_empty() || moved {
             let order = |joins: &[JoinView]| joins.iter().rev().map(|j| j.keys.clone()).collect::<Vec<_>>().join("; ");
             let because = format!("joins are now done in the order [{}], before [{}]", order(new), order(&self.joins));
-            notes.push(note("ReorderJoins", &subject, because));
+            notes.push(note("CostBasedJoinReorder", &subject, because));
         }
         notes
     }

@@ -15,7 +15,7 @@ const RULE: &str = "CoalesceShufflePartitions";
 pub(super) fn merge(stage: &StageInputs<'_>, partitions: &PerPartition, layout: &mut Layout) -> Option<Vec<TaskInput>> {
     let config = stage.config;
     let given = stage.inputs.values().any(|input| input.exchange.origin == ExchangeOrigin::User);
-    if !config.coalesce_partitions || config.is_excluded(RULE) || given {
+    if !config.coalesce_partitions || config.is_excluded_adaptively(RULE) || given {
         return None;
     }
     let sizes: Vec<u64> = (0..stage.partitions).map(|i| stage.bytes(i)).collect();

@@ -19,7 +19,7 @@ const SLICES_PER_WORKER: u64 = 16;
 /// Replaces skewed partitions by their slices.
 pub(super) fn split(stage: &StageInputs<'_>, partitions: &mut PerPartition, layout: &mut Layout) {
     let config = stage.config;
-    if !config.skew_join || config.is_excluded(RULE) {
+    if !config.skew_join || config.is_excluded_adaptively(RULE) {
         return;
     }
     let Some(probe) = sliceable(stage.plan, false) else { return };
