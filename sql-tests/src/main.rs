@@ -44,9 +44,9 @@ fn main() -> ExitCode {
         }
     }
     let sets = match (args.matrix, args.sample) {
-        (true, _) => MATRIX.to_vec(),
+        (true, _) => matrix(),
         (false, Some(seed)) => sampled(seed),
-        (false, None) => vec![&[] as &[(&str, &str)]],
+        (false, None) => vec![Settings::new()],
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     if let Some(unknown) = args.paths.iter().find(|path| *path != "tpch" && chosen(root, &[(*path).clone()]).is_empty())
@@ -56,14 +56,16 @@ fn main() -> ExitCode {
     }
     let mut failures = 0;
     for set in sets {
-        let own = set.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        let settings: Vec<(String, String)> = settings.iter().cloned().chain(own).collect();
+        let settings: Settings = settings.iter().cloned().chain(set).collect();
         failures += run_all(&args, &settings);
     }
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Settings that the whole suite is run under.
+/// Settings of a session.
+type Settings = Vec<(String, String)>;
+
+/// Settings that the whole suite is run under, and then each rule switched off by itself.
 const MATRIX: &[&[(&str, &str)]] = &[
     &[],
     &[("firesteel.exchange.mode", "serialized"), ("spark.sql.shuffle.partitions", "7")],
@@ -78,11 +80,26 @@ const MATRIX: &[&[(&str, &str)]] = &[
     &[("spark.sql.autoBroadcastJoinThreshold", "-1"), ("firesteel.adaptive.force", "true"), ("firesteel.threads", "8")],
 ];
 
+/// All settings of the matrix.
+fn matrix() -> Vec<Settings> {
+    let owned = |set: &&[(&str, &str)]| set.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let without = |key: &'static str| move |rule: &str| vec![(key.to_owned(), rule.to_owned())];
+    let (rules, adaptive) = firesteel::rule_names();
+    let rules = rules.into_iter().map(without("spark.sql.optimizer.excludedRules"));
+    let forced = |mut set: Settings| {
+        set.push(("firesteel.adaptive.force".to_owned(), "true".to_owned()));
+        set
+    };
+    let adaptive = adaptive.into_iter().map(without("spark.sql.adaptive.optimizer.excludedRules")).map(forced);
+    MATRIX.iter().map(owned).chain(rules).chain(adaptive).collect()
+}
+
 /// The default and the serialised settings, and two others that the seed chooses.
-fn sampled(seed: usize) -> Vec<&'static [(&'static str, &'static str)]> {
-    let others = MATRIX.len() - 2;
+fn sampled(seed: usize) -> Vec<Settings> {
+    let all = matrix();
+    let others = all.len() - 2;
     let (first, step) = (seed % others, 1 + seed / others % (others - 1));
-    [0, 1, 2 + first, 2 + (first + step) % others].iter().filter_map(|i| MATRIX.get(*i).copied()).collect()
+    [0, 1, 2 + first, 2 + (first + step) % others].iter().filter_map(|i| all.get(*i).cloned()).collect()
 }
 
 /// Runs what was chosen under some settings; the number of failures.

@@ -38,6 +38,13 @@ mod udf;
 mod window;
 mod writer;
 
+/// Names of the rules that `spark.sql.optimizer.excludedRules` takes, and of those that decide while a query runs, which
+/// `spark.sql.adaptive.optimizer.excludedRules` takes.
+pub fn rule_names() -> (Vec<&'static str>, Vec<&'static str>) {
+    use firesteel_optimizer::optimizer::Optimizer;
+    (Optimizer::rule_names(), Optimizer::ADAPTIVE_RULES.to_vec())
+}
+
 pub use arrow;
 pub use column::{Column, IntoColumns, Operand, TypeName};
 pub use dataframe::{Condition, DataFrame, GroupedData, JoinOn, JoinType};
