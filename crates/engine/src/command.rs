@@ -34,7 +34,7 @@ pub(crate) fn execute<'a>(
                 session.rows(&[("plan", SqlType::String)], vec![vec![Scalar::string(&text)]])
             }
             Statement::CreateView { name, columns, sql, replace, if_not_exists } => {
-                if !(if_not_exists && session.catalog().get(&name).is_some()) {
+                if !(if_not_exists && session.catalog().is_taken(&name)) {
                     session.catalog().register_view(&name, ViewBody::Sql(sql), columns, replace)?;
                 }
                 nothing(session)
@@ -116,10 +116,10 @@ async fn create_table(
     create: firesteel_sql::CreateTable,
     query: Option<DataFrame>,
 ) -> Result<DataFrame> {
-    if create.if_not_exists && session.catalog().get(&create.name).is_some() {
+    if create.if_not_exists && session.catalog().is_taken(&create.name) {
         return nothing(session);
     }
-    if !create.replace && session.catalog().get(&create.name).is_some() {
+    if !create.replace && session.catalog().is_taken(&create.name) {
         let message = format!("Cannot create {} because it already exists.", create.name);
         return Err(Error::bind("TABLE_OR_VIEW_ALREADY_EXISTS", "42P07", message)
             .with_hint("choose another name, or use CREATE OR REPLACE"));

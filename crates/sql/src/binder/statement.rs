@@ -297,9 +297,13 @@ impl<'a> Binder<'a> {
             StatementAst::ShowTables { like, views_only } => {
                 Statement::ShowTables { like: like.clone(), views_only: *views_only }
             }
-            StatementAst::ShowColumns { table } => Statement::ShowColumns { table: table.clone() },
+            StatementAst::ShowColumns { table, span } => {
+                self.cx.tables.lookup(table, *span)?;
+                Statement::ShowColumns { table: table.clone() }
+            }
             StatementAst::ShowFunctions { like } => Statement::ShowFunctions { like: like.clone() },
-            StatementAst::Describe { table, extended } => {
+            StatementAst::Describe { table, span, extended } => {
+                self.cx.tables.lookup(table, *span)?;
                 Statement::Describe { table: table.clone(), extended: *extended }
             }
             StatementAst::DescribeQuery(query) => Statement::DescribeQuery(self.bound_query(query)?),

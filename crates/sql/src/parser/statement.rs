@@ -53,12 +53,14 @@ pub(crate) enum StatementAst {
     },
     ShowColumns {
         table: TableName,
+        span: Span,
     },
     ShowFunctions {
         like: Option<String>,
     },
     Describe {
         table: TableName,
+        span: Span,
         extended: bool,
     },
     DescribeQuery(Box<Query>),
@@ -545,7 +547,8 @@ impl Reader<'_, '_> {
             if !self.word("IN") {
                 self.expect("FROM")?;
             }
-            return Ok(StatementAst::ShowColumns { table: self.name()?.0 });
+            let (table, span) = self.name()?;
+            return Ok(StatementAst::ShowColumns { table, span });
         }
         let _ = self.word("ALL") || self.word("SYSTEM") || self.word("USER");
         if self.word("FUNCTIONS") {
@@ -566,7 +569,8 @@ impl Reader<'_, '_> {
         }
         let _ = self.word("TABLE");
         let extended = self.word("EXTENDED") || self.word("FORMATTED");
-        Ok(StatementAst::Describe { table: self.name()?.0, extended })
+        let (table, span) = self.name()?;
+        Ok(StatementAst::Describe { table, span, extended })
     }
 
     fn peek_describe_table(&self) -> bool {

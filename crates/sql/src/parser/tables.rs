@@ -61,7 +61,7 @@ fn collect(ast: &StatementAst, collector: &mut Collector) {
             Some(query)
         }
         StatementAst::CreateTable(table) => table.query.as_ref(),
-        StatementAst::ShowColumns { table } | StatementAst::Describe { table, .. } => {
+        StatementAst::ShowColumns { table, .. } | StatementAst::Describe { table, .. } => {
             target = Some(table);
             None
         }
