@@ -1,6 +1,6 @@
 //! Following a query while it runs, and what it took in the end, in a runtime of one thread.
 //!
-//! `cargo run --release --example progress`
+//! `cargo run --release -p firesteel --example progress`
 
 use std::io::Write;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! SQL and the query API over rows in memory.
 //!
-//! `cargo run --example quick_start`
+//! `cargo run -p firesteel --example quick_start`
 
 use firesteel::functions::{avg, col, count, desc};
 use firesteel::{JoinType, Result, Session, Window, functions};

@@ -1,6 +1,6 @@
 //! TPC-H query 1 in the query API, over a folder with a folder of Parquet files per table.
 //!
-//! `cargo run --release --example tpch -- /path/to/tpch`
+//! `cargo run --release -p firesteel --example tpch -- /path/to/tpch`
 
 use firesteel::functions::{avg, col, count, lit, sum};
 use firesteel::{Error, ExplainMode, Result, Session};

@@ -1,6 +1,6 @@
 //! A scalar function of the program, in SQL and in the query API.
 //!
-//! `cargo run --example udf`
+//! `cargo run -p firesteel --example udf`
 
 use std::sync::Arc;
 

@@ -1,8 +1,11 @@
 //! Actions: what runs a frame.
 
+use std::collections::VecDeque;
+
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use firesteel_common::{Error, Result};
+use futures::StreamExt;
 
 use crate::dataframe::DataFrame;
 use crate::explain::{self, ExplainMode};
@@ -52,6 +55,38 @@ impl DataFrame {
     /// As [`DataFrame::take`].
     pub async fn head(&self, n: u64) -> Result<Vec<RecordBatch>> {
         self.take(n).await
+    }
+
+    /// Runs it and returns its last `n` rows, without holding the others.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), firesteel::Error> {
+    /// # futures::executor::block_on(async {
+    /// # let session = firesteel::Session::builder().threads(1).build()?;
+    /// let last = session.sql("SELECT id FROM range(100) ORDER BY id").await?.tail(3).await?;
+    /// assert_eq!(last.iter().map(|batch| batch.num_rows()).sum::<usize>(), 3);
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
+    pub async fn tail(&self, n: usize) -> Result<Vec<RecordBatch>> {
+        let mut stream = self.stream()?;
+        let mut kept = VecDeque::new();
+        let mut rows = 0;
+        while let Some(batch) = stream.next().await {
+            let batch = batch?;
+            rows += batch.num_rows();
+            kept.push_back(batch);
+            while let Some(first) = kept.front().map(RecordBatch::num_rows).filter(|first| rows - first >= n) {
+                kept.pop_front();
+                rows -= first;
+            }
+        }
+        if let Some(first) = kept.front_mut() {
+            let skipped = rows.saturating_sub(n);
+            *first = first.slice(skipped, first.num_rows() - skipped);
+        }
+        Ok(kept.into())
     }
 
     /// Runs it for its first row, if it has one.

@@ -4,6 +4,7 @@
 //! new frame; only actions run anything. One file per kind of method.
 
 mod action;
+mod clean;
 mod group;
 mod join;
 mod setop;
@@ -172,6 +173,11 @@ impl DataFrame {
     /// Names of the columns.
     pub fn columns(&self) -> Vec<String> {
         self.columns.iter().map(|c| c.name.to_string()).collect()
+    }
+
+    /// Names of the columns with their types, as SQL names these.
+    pub fn dtypes(&self) -> Vec<(String, String)> {
+        self.columns.iter().map(|c| (c.name.to_string(), c.column.ty.to_string().to_lowercase())).collect()
     }
 
     /// A column of this frame, to tell it apart from columns of that name of other frames in a join.

@@ -131,6 +131,12 @@ impl DataFrame {
         renamed
     }
 
+    /// As [`DataFrame::with_column_renamed`], for several columns, one after the other.
+    #[must_use]
+    pub fn with_columns_renamed<'s>(&self, names: impl IntoIterator<Item = (&'s str, &'s str)>) -> Self {
+        names.into_iter().fold(self.clone(), |frame, (from, to)| frame.with_column_renamed(from, to))
+    }
+
     /// Gives all columns new names.
     ///
     /// Errors: `ASSIGNMENT_ARITY_MISMATCH` if there are not as many names as columns.
