@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use firesteel::Session;
 use futures::executor::block_on;
+use unicode_width::UnicodeWidthStr;
 
 use crate::args::{Args, When, Work};
 use crate::failure::Failure;
@@ -67,6 +68,7 @@ fn start(args: &Args) -> Result<Shell, (Failure, u8)> {
         builder = builder.config(key, value);
     }
     let session = builder.build().map_err(|error| (error.into(), EXIT_USAGE))?;
+    session.config().other.keys().for_each(|key| warn_of_no_effect(key));
     for path in &args.paths {
         block_on(register(&session, path)).map_err(|failure| (failure, EXIT_FAILED))?;
     }
@@ -116,8 +118,7 @@ async fn register(session: &Session, path: &str) -> Result<(), Failure> {
             return Err(Failure::Command(message));
         }
     };
-    let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let name: String = stem.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
+    let name = table_name(file);
     let options = separator.map(|separator| {
         [("header", "true"), ("inferSchema", "true"), ("sep", separator)].map(|(k, v)| (k.to_owned(), v.to_owned()))
     });
@@ -125,10 +126,46 @@ async fn register(session: &Session, path: &str) -> Result<(), Failure> {
     Ok(session.register_files(&name, format, &[path.to_owned()], &options).await?)
 }
 
+/// The name of the table of a file, folder or glob: that of the last part that is no pattern.
+fn table_name(path: &Path) -> String {
+    let is_pattern = |part: &str| part.contains(['*', '?', '[', '{']);
+    let named = path.ancestors().find_map(|path| Some(path.file_stem()?.to_string_lossy()).filter(|p| !is_pattern(p)));
+    named.unwrap_or_default().chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect()
+}
+
+/// Says that a setting was stored, as Spark has it, but does nothing.
+pub(crate) fn warn_of_no_effect(key: &str) {
+    // A warning that cannot be written is no reason for an error.
+    let _ = writeln!(io::stderr(), "warning: the setting {key} has no effect here");
+}
+
 /// Writes a failure to standard error.
 pub(crate) fn complain(failure: &Failure) {
+    let text = failure.render();
+    let width = terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| usize::from(width.0));
+    let text = width.map_or_else(|| text.clone(), |width| wrapped(&text, width));
     // There is no better place to say that standard error is gone.
-    let _ = writeln!(io::stderr(), "{}", failure.render());
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// The text with its first line, which is the message, broken between words.
+fn wrapped(text: &str, width: usize) -> String {
+    let (message, rest) = text.split_at(text.find('\n').unwrap_or(text.len()));
+    let mut out = String::with_capacity(text.len() + 8);
+    let mut column = 0;
+    for word in message.split(' ') {
+        let length = word.width();
+        if column > 0 && column + 1 + length > width {
+            out.push('\n');
+            column = 0;
+        } else if !out.is_empty() {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += length;
+    }
+    out + rest
 }
 
 /// Why work ends before its end.
@@ -264,4 +301,32 @@ impl Runner<'_> {
 
 fn without_shebang(text: &str) -> &str {
     if text.starts_with("#!") { text.split_once('\n').map_or("", |(_, rest)| rest) } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_broken_between_words() {
+        assert_eq!(
+            wrapped("[E] it is too wide\n1 | SELECT a b c d e f", 10),
+            "[E] it is\ntoo wide\n1 | SELECT a b c d e f"
+        );
+        assert_eq!(wrapped("fits", 10), "fits");
+        assert_eq!(wrapped("unbreakable word", 4), "unbreakable\nword");
+    }
+
+    #[test]
+    fn tables_have_the_names_of_their_files() {
+        for (path, name) in [
+            ("data/my-people.csv", "my_people"),
+            ("data/orders/", "orders"),
+            ("data/orders/*.parquet", "orders"),
+            ("data/year=20*/part-?.json", "data"),
+            ("*.csv", ""),
+        ] {
+            assert_eq!(table_name(Path::new(path)), name, "{path}");
+        }
+    }
 }

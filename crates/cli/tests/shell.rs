@@ -158,6 +158,37 @@ fn sample_tables_are_there_from_anywhere() {
 }
 
 #[test]
+fn sample_tables_give_way_to_created_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let create = format!(
+        "CREATE TABLE region USING parquet LOCATION '{}' AS SELECT 1 AS mine",
+        folder.path().join("mine").display()
+    );
+    let count = "SELECT count(*) AS n FROM region";
+    // The sample table has been used before, and comes back afterwards.
+    let sql = format!("{count}; {create}; {count}; INSERT INTO region SELECT 2; {count}; DROP TABLE region; {count}");
+    check(&run(&["--format", "csv", "-c", &sql]), 0, "n\n5\nn\n1\nn\n2\nn\n5\n");
+    let sql = format!("SHOW TABLES LIKE 'x'; {create}; {create}");
+    let output = run(&["--format", "csv", "-c", &sql]);
+    assert!(text(&output.stderr).contains("[TABLE_OR_VIEW_ALREADY_EXISTS]"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn bytes_are_hexadecimal_digits() {
+    let sql = "SELECT X'00CAFE' AS b, X'' AS e";
+    check(&run(&["--format", "csv", "-c", sql]), 0, "b,e\n00CAFE,\"\"\n");
+    check(&run(&["--format", "ndjson", "-c", sql]), 0, "{\"b\":\"00CAFE\",\"e\":\"\"}\n");
+}
+
+#[test]
+fn a_setting_that_does_nothing_is_warned_of() {
+    let output = run(&["--conf", "spark.one=1", "--format", "csv", "-c", "SET spark.two = 2"]);
+    check(&output, 0, "key,value\nspark.two,2\n");
+    let message = text(&output.stderr);
+    assert!(message.contains("spark.one has no effect") && message.contains("spark.two has no effect"), "{message}");
+}
+
+#[test]
 fn files_become_tables() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("my-people.csv"), "name,age\nAda,36\nBob,\n").unwrap();

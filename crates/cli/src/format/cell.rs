@@ -1,12 +1,15 @@
 //! Cells of a column as text, written into a buffer without a `String` per cell.
 //!
 //! The text is that of CAST to STRING, the same as [`firesteel::display::cells`] gives; types without a fast way here
-//! are rendered by that function, a column at a time.
+//! are rendered by that function, a column at a time. Bytes are no text, so they are shown in
+//! hexadecimal digits.
 
 use std::io::Write;
 use std::sync::Arc;
 
-use firesteel::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, RecordBatch, StringViewArray};
+use firesteel::arrow::array::{
+    Array, ArrayRef, AsArray, BinaryViewArray, BooleanArray, PrimitiveArray, RecordBatch, StringViewArray,
+};
 use firesteel::arrow::buffer::NullBuffer;
 use firesteel::arrow::datatypes::{
     DataType, Date32Type, Decimal64Type, Decimal128Type, Field, Float32Type, Float64Type, Int8Type, Int16Type,
@@ -38,6 +41,7 @@ enum Values<'a> {
     Date(&'a PrimitiveArray<Date32Type>),
     /// Microseconds of the wall clock that is shown.
     DateTime(&'a PrimitiveArray<TimestampMicrosecondType>),
+    Bytes(&'a BinaryViewArray),
     Text(Vec<Option<String>>),
 }
 
@@ -83,6 +87,7 @@ impl<'a> Cells<'a> {
             DataType::Decimal64(_, scale) if *scale >= 0 => Values::Decimal64(column.as_primitive(), *scale as u32),
             DataType::Decimal128(_, scale) if *scale >= 0 => Values::Decimal128(column.as_primitive(), *scale as u32),
             DataType::Utf8View => Values::String(column.as_string_view()),
+            DataType::BinaryView => Values::Bytes(column.as_binary_view()),
             DataType::Date32 => Values::Date(column.as_primitive()),
             DataType::Timestamp(TimeUnit::Microsecond, None) => Values::DateTime(column.as_primitive()),
             DataType::Timestamp(TimeUnit::Microsecond, Some(_)) if zone.eq_ignore_ascii_case("UTC") => {
@@ -112,6 +117,10 @@ impl<'a> Cells<'a> {
             Values::Decimal64(array, scale) => write_decimal(i128::from(array.value(row)), *scale, out),
             Values::Decimal128(array, scale) => write_decimal(array.value(row), *scale, out),
             Values::String(array) => out.extend_from_slice(array.value(row).as_bytes()),
+            // Writing into a vector cannot fail.
+            Values::Bytes(array) => array.value(row).iter().for_each(|byte| {
+                let _ = write!(out, "{byte:02X}");
+            }),
             Values::Date(array) => write_date(i64::from(array.value(row)), out),
             Values::DateTime(array) => write_datetime(array.value(row), out),
             Values::Text(cells) => {

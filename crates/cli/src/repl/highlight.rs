@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use super::continuation::with_prompts;
 use super::keywords::is_keyword;
 use super::lexer::{Token, tokens};
 
@@ -27,8 +28,8 @@ impl SqlHighlighter {
 
     /// `line` with colours; its width stays the same.
     pub(super) fn highlight<'l>(&self, line: &'l str) -> Cow<'l, str> {
-        if !self.color || line.is_empty() {
-            return Cow::Borrowed(line);
+        if !self.color {
+            return Cow::Owned(with_prompts(line));
         }
         if line.trim_start().starts_with(['\\', '.']) {
             let end = line.trim_end().find(char::is_whitespace).unwrap_or(line.len());
@@ -42,7 +43,7 @@ impl SqlHighlighter {
                 None => text.push_str(part),
             }
         }
-        Cow::Owned(text)
+        Cow::Owned(with_prompts(&text))
     }
 
     fn style(&self, token: Token, part: &str, after: &str) -> Option<&'static str> {

@@ -1,6 +1,7 @@
 //! The REPL: lines are edited until they end a statement, run, and the session goes on whatever happens.
 
 mod complete;
+mod continuation;
 mod highlight;
 mod history;
 mod keywords;
@@ -14,7 +15,9 @@ use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
-use rustyline::{ColorMode, CompletionType, Config, Context, Editor, Helper};
+use rustyline::{
+    ColorMode, CompletionType, Config, Context, Editor, EventHandler, Helper, KeyCode, KeyEvent, Modifiers,
+};
 
 use crate::failure::Failure;
 use crate::progress::format_bytes;
@@ -22,10 +25,14 @@ use crate::run::{Runner, Stop};
 use crate::script::{Script, is_complete};
 use crate::shell::Shell;
 use complete::SqlCompleter;
+use continuation::{Backspace, Enter, joined};
 use highlight::SqlHighlighter;
 use history::History;
 
 const PROMPT: &str = "firesteel> ";
+
+/// Words that end the session, as in other shells.
+const GOODBYES: [&str; 2] = ["quit", "exit"];
 
 /// What the line editor asks for.
 struct Assistant {
@@ -57,7 +64,7 @@ impl Hinter for Assistant {
 
 impl Validator for Assistant {
     fn validate(&self, context: &mut ValidationContext) -> rustyline::Result<ValidationResult> {
-        let complete = is_complete(context.input());
+        let complete = is_complete(context.input()) || is_goodbye(context.input());
         Ok(if complete { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
     }
 }
@@ -72,7 +79,8 @@ pub(crate) fn run(runner: &mut Runner, keep_history: bool, samples: bool) -> Res
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .completion_show_all_if_ambiguous(true)
-        .color_mode(if color { ColorMode::Enabled } else { ColorMode::Disabled })
+        // Also without colours: the prompts of further lines are drawn by the highlighter.
+        .color_mode(ColorMode::Forced)
         .bracketed_paste(true)
         .tab_stop(4)
         .max_history_size(history::ENTRIES)
@@ -84,14 +92,18 @@ pub(crate) fn run(runner: &mut Runner, keep_history: bool, samples: bool) -> Res
         completer: SqlCompleter::new(session.clone(), runner.shell().samples.clone()),
         highlighter: SqlHighlighter::new(color, session.function_names()),
     }));
+    editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::NONE), EventHandler::Conditional(Box::new(Enter)));
+    editor.bind_sequence(KeyEvent(KeyCode::Backspace, Modifiers::NONE), EventHandler::Conditional(Box::new(Backspace)));
     let history = History::open(&mut editor, keep_history);
     banner(runner.shell(), samples);
     let prompt = (PROMPT, if color { format!("\x1b[1;33m{PROMPT}\x1b[0m") } else { PROMPT.to_owned() });
     loop {
         match editor.readline(&prompt) {
             Ok(text) if text.trim().is_empty() => {}
+            Ok(text) if is_goodbye(&text) => return Ok(()),
             Ok(text) => {
                 history.add(&mut editor, &text);
+                let text = joined(&text);
                 if matches!(runner.pieces(Script::new(&text).take(true)), Err(Stop::Quit)) {
                     return Ok(());
                 }
@@ -107,6 +119,11 @@ pub(crate) fn run(runner: &mut Runner, keep_history: bool, samples: bool) -> Res
     }
 }
 
+fn is_goodbye(text: &str) -> bool {
+    let word = text.trim().trim_end_matches(';').trim_end();
+    GOODBYES.iter().any(|goodbye| word.eq_ignore_ascii_case(goodbye))
+}
+
 fn terminal(error: ReadlineError) -> Failure {
     match error {
         ReadlineError::Io(error) => Failure::Io(error),
@@ -117,9 +134,10 @@ fn terminal(error: ReadlineError) -> Failure {
 fn banner(shell: &Shell, samples: bool) {
     let config = shell.session.config();
     let mut text = format!(
-        "Firesteel {}, SQL in Spark's dialect: {} threads, {} of memory.\n",
+        "Firesteel {}: Spark SQL on {} thread{} with {} of memory.\n",
         env!("CARGO_PKG_VERSION"),
         config.threads,
+        if config.threads == 1 { "" } else { "s" },
         format_bytes(config.memory_limit),
     );
     if samples {
@@ -127,7 +145,7 @@ fn banner(shell: &Shell, samples: bool) {
     } else {
         text.push_str(&format!("Tables: {}\n", shell.session.table_names().join(", ")));
     }
-    text.push_str("Statements end with a semicolon. .tables lists tables, .help the commands, .quit ends.\n");
+    text.push_str("Statements end with a semicolon. .help lists commands, .quit ends.\n");
     // That standard error is gone can be said nowhere.
     let _ = io::stderr().write_all(text.as_bytes());
 }
