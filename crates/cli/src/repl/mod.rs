@@ -89,7 +89,7 @@ pub(crate) fn run(runner: &mut Runner, keep_history: bool, samples: bool) -> Res
     let mut editor: Editor<Assistant, FileHistory> = Editor::with_config(config).map_err(terminal)?;
     let session = runner.shell().session.clone();
     editor.set_helper(Some(Assistant {
-        completer: SqlCompleter::new(session.clone(), runner.shell().samples.clone()),
+        completer: SqlCompleter::new(session.clone(), runner.shell().samples),
         highlighter: SqlHighlighter::new(color, session.function_names()),
     }));
     editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::NONE), EventHandler::Conditional(Box::new(Enter)));

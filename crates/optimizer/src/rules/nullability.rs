@@ -19,6 +19,11 @@ impl OptimizerRule for UpdateNullability {
         "UpdateAttributeNullability"
     }
 
+    fn is_required(&self) -> bool {
+        // Unnesting puts outer joins below expressions that were bound without them.
+        true
+    }
+
     fn rewrite(&self, plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Result<LogicalPlan> {
         plan.transform_up(&mut |node| Ok(update(node, cx)))
     }
