@@ -20,7 +20,7 @@ use firesteel_common::Result;
 use firesteel_plan::{JoinKind, LogicalOp, LogicalPlan};
 
 use crate::rule::{OptimizerContext, OptimizerRule, Phase};
-use crate::util::{same_shape, with_columns};
+use crate::util::{is_deterministic, same_shape, with_columns};
 
 /// Regions of no more leaves are ordered by dynamic programming.
 pub const EXHAUSTIVE: usize = 10;
@@ -44,7 +44,7 @@ impl OptimizerRule for JoinOrder {
 
 /// `positional`: somebody above depends on the order of the output columns.
 fn order(plan: LogicalPlan, positional: bool, cx: &OptimizerContext<'_>) -> Result<LogicalPlan> {
-    if is_root(&plan) {
+    if is_root(&plan, cx) {
         let mut region = region::collect(&plan, cx);
         for leaf in &mut region.leaves {
             let taken = std::mem::replace(&mut leaf.plan, LogicalPlan::empty(plan.id, Vec::new()));
@@ -66,15 +66,21 @@ fn order(plan: LogicalPlan, positional: bool, cx: &OptimizerContext<'_>) -> Resu
     plan.try_map_inputs(&mut |input| order(input, below, cx))
 }
 
-/// Whether a region starts here.
-fn is_root(plan: &LogicalPlan) -> bool {
+/// Whether a region starts here: then its root is no leaf. Predicates that are not deterministic stay where they are.
+fn is_root(plan: &LogicalPlan, cx: &OptimizerContext<'_>) -> bool {
     match &plan.op {
-        LogicalOp::Filter { .. } => plan.inputs.first().is_some_and(is_root),
-        _ => reorders(plan),
+        LogicalOp::Filter { predicate } => {
+            is_deterministic(predicate, cx) && plan.inputs.first().is_some_and(|input| is_root(input, cx))
+        }
+        _ => reorders(plan, cx),
     }
 }
 
 /// Whether a join belongs to a region.
-fn reorders(plan: &LogicalPlan) -> bool {
-    matches!(&plan.op, LogicalOp::Join { kind: JoinKind::Inner | JoinKind::LeftSemi | JoinKind::LeftAnti, .. })
+fn reorders(plan: &LogicalPlan, cx: &OptimizerContext<'_>) -> bool {
+    let LogicalOp::Join { kind: JoinKind::Inner | JoinKind::LeftSemi | JoinKind::LeftAnti, residual, .. } = &plan.op
+    else {
+        return false;
+    };
+    residual.as_ref().is_none_or(|residual| is_deterministic(residual, cx))
 }

@@ -10,7 +10,7 @@ use super::enumerate::{Set, Tree};
 use super::reorders;
 use crate::rule::OptimizerContext;
 use crate::statistics::estimate;
-use crate::util::{as_join_key, column_set, filter, is_deterministic, key_predicate, touches};
+use crate::util::{as_join_key, column_set, filter, key_predicate, touches};
 
 /// Something that is joined.
 pub(super) struct Leaf {
@@ -109,16 +109,12 @@ impl Region {
 /// Adds the leaves and predicates of `plan`; returns the leaves below it.
 fn gather(plan: &LogicalPlan, region: &mut Region, conjuncts: &mut Vec<Expr>, cx: &OptimizerContext<'_>) -> Set {
     match &plan.op {
-        LogicalOp::Filter { predicate }
-            if movable(predicate, cx) && plan.inputs.first().is_some_and(super::is_root) =>
-        {
+        LogicalOp::Filter { predicate } if super::is_root(plan, cx) => {
             region.filters.push(plan.id);
             conjuncts.extend(predicate.clone().conjuncts());
             gather(&plan.inputs[0], region, conjuncts, cx)
         }
-        LogicalOp::Join { kind, on, residual, null_aware }
-            if reorders(plan) && residual.as_ref().is_none_or(|r| movable(r, cx)) =>
-        {
+        LogicalOp::Join { kind, on, residual, null_aware } if reorders(plan, cx) => {
             let left = gather(&plan.inputs[0], region, conjuncts, cx);
             let all = if matches!(kind, JoinKind::Inner) {
                 conjuncts.extend(on.iter().cloned().map(key_predicate));
@@ -139,10 +135,6 @@ fn gather(plan: &LogicalPlan, region: &mut Region, conjuncts: &mut Vec<Expr>, cx
         }
         _ => add_leaf(plan, None, region, cx),
     }
-}
-
-fn movable(predicate: &Expr, cx: &OptimizerContext<'_>) -> bool {
-    is_deterministic(predicate, cx)
 }
 
 fn add_leaf(plan: &LogicalPlan, existence: Option<Existence>, region: &mut Region, cx: &OptimizerContext<'_>) -> Set {
