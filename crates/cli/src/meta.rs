@@ -118,6 +118,7 @@ fn mode(shell: &mut Shell, format: &str) -> Result<Flow, Failure> {
             .collect();
         Failure::Command(format!("there is no format `{format}`; the formats are {}", known.join(", ")))
     })?;
+    shell.tell(&format!("results are written as {}", format.to_ascii_lowercase()));
     Ok(Flow::Continue)
 }
 
@@ -134,11 +135,13 @@ fn toggled(now: bool, arg: &str) -> Result<bool, Failure> {
 fn expanded(shell: &mut Shell, arg: &str) -> Result<Flow, Failure> {
     let on = toggled(shell.view.format == Format::Vertical, arg)?;
     shell.view.format = if on { Format::Vertical } else { Format::Table };
+    shell.tell(if on { "one line for each value" } else { "results are written as table" });
     Ok(Flow::Continue)
 }
 
 fn timing(shell: &mut Shell, arg: &str) -> Result<Flow, Failure> {
     shell.view.timing = toggled(shell.view.timing, arg)?;
+    shell.tell(if shell.view.timing { "times are shown" } else { "times are not shown" });
     Ok(Flow::Continue)
 }
 
@@ -157,6 +160,11 @@ fn pager(shell: &mut Shell, arg: &str) -> Result<Flow, Failure> {
         other => Paging::from_str(other, true)
             .map_err(|_| Failure::Command(format!("expected `auto`, `on` or `off`, not `{other}`")))?,
     };
+    shell.tell(match shell.view.paging {
+        Paging::Auto => "tables that are longer than the screen go through the pager",
+        Paging::On => "all tables go through the pager, and are not cut",
+        Paging::Off => "no pager",
+    });
     Ok(Flow::Continue)
 }
 

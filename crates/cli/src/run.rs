@@ -143,7 +143,12 @@ pub(crate) fn warn_of_no_effect(key: &str) {
 pub(crate) fn complain(failure: &Failure) {
     let text = failure.render();
     let width = terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| usize::from(width.0));
-    let text = width.map_or_else(|| text.clone(), |width| wrapped(&text, width));
+    let text = match (failure, width) {
+        // Over the `^C` that the terminal shows.
+        (Failure::Interrupted, Some(_)) => format!("\r{text}"),
+        (_, Some(width)) => wrapped(&text, width),
+        (_, None) => text,
+    };
     // There is no better place to say that standard error is gone.
     let _ = writeln!(io::stderr(), "{text}");
 }

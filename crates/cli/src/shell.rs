@@ -101,6 +101,14 @@ impl Shell {
         }
     }
 
+    /// Tells a person what a command of the shell has done.
+    pub(crate) fn tell(&self, text: &str) {
+        if self.interactive {
+            // As above.
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+
     fn time(&self, started: Instant) -> Option<String> {
         self.view.timing.then(|| format_duration(started.elapsed()))
     }

@@ -255,7 +255,7 @@ fn describe_function(session: &Session, name: &str, extended: bool) -> Result<Da
     };
     let mut lines = vec![format!("Function: {}", doc.name), format!("Usage: {} - {}", doc.syntax, doc.description)];
     if extended {
-        lines.extend(doc.examples.iter().map(|(sql, result)| format!("Example: SELECT {sql}; -- {result}")));
+        lines.extend(doc.examples.iter().map(|(sql, result)| format!("Example: {sql}; -- {result}")));
     }
     let rows = lines.into_iter().map(|line| vec![Scalar::string(&line)]).collect();
     session.rows(&[("function_desc", SqlType::String)], rows)

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -85,4 +87,36 @@ fn settings_are_documented() {
 #[test]
 fn functions_are_documented() {
     check("functions.md", &functions_page());
+}
+
+/// Equal text, or numbers that differ by rounding.
+fn is_same(found: &str, expected: &str) -> bool {
+    match (found.parse::<f64>(), expected.parse::<f64>()) {
+        (Ok(a), Ok(b)) if a.is_finite() => (a - b).abs() <= 1e-9 * b.abs().max(1.0),
+        _ => found == expected,
+    }
+}
+
+/// The parser does not take units of time as arguments yet.
+const UNITS: [&str; 2] = ["timestampadd", "timestampdiff"];
+
+#[test]
+fn examples_of_functions_are_true() {
+    let session = common::session();
+    let mut wrong = Vec::new();
+    for doc in firesteel_functions::builtin_registry().docs().iter().filter(|doc| !UNITS.contains(&doc.name)) {
+        for (sql, expected) in doc.examples {
+            let statement = if sql.starts_with("SELECT") { (*sql).to_owned() } else { format!("SELECT {sql}") };
+            let found = common::run(async {
+                match session.sql(&statement).await {
+                    Ok(frame) => common::rows(&frame).await.join(" "),
+                    Err(error) => error.to_string(),
+                }
+            });
+            if !is_same(&found, expected) {
+                wrong.push(format!("{statement}: {found}, not {expected}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

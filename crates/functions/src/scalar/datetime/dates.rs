@@ -203,7 +203,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         ("make_ym_interval", &[]),
         "make_ym_interval([years[, months]])",
         "Makes an interval of years and months.",
-        &[("SELECT make_ym_interval(1, 2)", "1-2")],
+        &[("SELECT make_ym_interval(1, 2)", "INTERVAL '1-2' YEAR TO MONTH")],
         Sig::Fixed(&[Int, Int], 0, &SqlType::IntervalYearMonth),
         |a| {
             let parts = (0..a.len()).map(|index| a.ints(index)).collect::<Result<Vec<_>>>()?;
@@ -223,7 +223,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         ("make_dt_interval", &[]),
         "make_dt_interval([days[, hours[, mins[, secs]]]])",
         "Makes an interval of days, hours, minutes and seconds.",
-        &[("SELECT make_dt_interval(1, 12, 30, 01.001001)", "1 12:30:01.001001000")],
+        &[("SELECT make_dt_interval(1, 12, 30, 01.001001)", "INTERVAL '1 12:30:01.001001' DAY TO SECOND")],
         Sig::Fixed(&[Int, Int, Int, SqlType::Decimal(18, 6)], 0, &SqlType::IntervalDayTime),
         |a| {
             let parts = (0..a.len().min(3)).map(|index| a.ints(index)).collect::<Result<Vec<_>>>()?;
