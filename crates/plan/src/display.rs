@@ -218,6 +218,7 @@ fn read_entry(plan: &PhysicalPlan, read: ReadMode, children: Vec<Entry>, options
         ReadMode::Partitioned | ReadMode::Elastic => "ShuffleQueryStage",
     };
     let output = (format!("Output [{}]", plan.output.len()), list(&plan.output));
+    let children = reused(plan).map_or(children, |entry| vec![entry]);
     let stage = Entry {
         name: name.to_owned(),
         arguments: format!(" {exchange}"),
@@ -241,6 +242,20 @@ fn read_entry(plan: &PhysicalPlan, read: ReadMode, children: Vec<Entry>, options
         details: vec![output, ("Arguments".to_owned(), label)],
         children: vec![stage],
     }
+}
+
+/// Stands for the plan of an exchange that was made for another reader, and is shown there.
+fn reused(read: &PhysicalPlan) -> Option<Entry> {
+    let written = read.inputs.first()?;
+    let PhysicalOp::Exchange(exchange) = &written.op else { return None };
+    if written.output == read.output {
+        return None;
+    }
+    let (name, text) = exchange_arguments(exchange);
+    let text = if text.is_empty() { text } else { format!(" {text}") };
+    let arguments = format!(" {}, {name}{text}", list(&read.output));
+    let details = vec![(format!("Output [{}]", read.output.len()), list(&read.output))];
+    Some(Entry { name: "ReusedExchange".to_owned(), arguments, details, ..Entry::default() })
 }
 
 fn physical_line(plan: &PhysicalPlan, parent: Option<&PhysicalOp>) -> (String, String) {

@@ -11,7 +11,7 @@
 //! Invariant: the join that made the wish stays above whatever was filtered, since it is part of the
 //! logical plan and drops the same rows wherever it is moved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use firesteel_common::{ExchangeId, FilterId};
 use firesteel_expr::{ColumnRef, Expr};
@@ -58,6 +58,8 @@ struct Walk<'a> {
     cx: &'a OptimizerContext<'a>,
     started: &'a BTreeMap<ExchangeId, StartedExchange>,
     distinct: &'a BTreeMap<firesteel_common::ColumnId, f64>,
+    /// Exchanges with several readers, who may want different rows.
+    shared: BTreeSet<ExchangeId>,
     next_filter: u32,
     ids: BTreeMap<(ExchangeId, usize), FilterId>,
     found: LaterFilters,
@@ -65,11 +67,12 @@ struct Walk<'a> {
 
 impl Lowering<'_> {
     /// Gives scans of later stages the filters that can be made for them.
-    pub(super) fn filter_later_stages(&mut self, root: &mut PhysicalPlan) -> LaterFilters {
+    pub(super) fn filter_later_stages(&mut self, root: &mut PhysicalPlan, twins: &[Vec<ExchangeId>]) -> LaterFilters {
         let mut walk = Walk {
             cx: self.cx,
             started: self.started,
             distinct: &self.distinct,
+            shared: twins.iter().flatten().copied().collect(),
             next_filter: self.next_filter,
             ids: BTreeMap::new(),
             found: LaterFilters::default(),
@@ -91,6 +94,9 @@ impl Walk<'_> {
             }
             PhysicalOp::Exchange(exchange) => {
                 let id = exchange.id;
+                if self.shared.contains(&id) {
+                    wishes.clear();
+                }
                 wishes.iter_mut().for_each(|wish| wish.crossed = true);
                 plan.inputs.iter_mut().for_each(|input| self.node(input, wishes.clone(), id));
             }

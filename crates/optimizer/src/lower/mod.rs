@@ -14,6 +14,7 @@ mod filters;
 mod join;
 mod later_filters;
 mod partitioning;
+mod reuse;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,9 +31,11 @@ use firesteel_plan::{
 use crate::rule::OptimizerContext;
 use crate::statistics::{estimate, row_width};
 pub(crate) use join::{SettledJoins, key_texts};
+use crate::util::substitute;
 use later_filters::LaterFilters;
 use partitioning::{HashPart, Lowered, Part, read_partitioned};
 pub(crate) use partitioning::{spine_input, spine_leaf};
+pub(crate) use reuse::RULE as REUSE;
 
 /// Up to so many rows that are there already, one task does what would else need another exchange.
 const ONE_TASK_ROWS: f64 = 32_768.0;
@@ -42,6 +45,8 @@ const ONE_TASK_ROWS: f64 = 32_768.0;
 pub struct StartedExchange {
     /// What was asked of it.
     pub exchange: Exchange,
+    /// The columns that are written; reads may have other ids for them.
+    pub columns: Vec<ColumnRef>,
     /// What was written, once it is finished.
     pub stats: Option<ExchangeStats>,
 }
@@ -70,6 +75,8 @@ pub struct LoweredPlan {
     pub filters: BTreeMap<FilterId, FilterSource>,
     /// Exchanges over a scan that a filter is going to be made for, and why they should wait for it.
     pub holds: BTreeMap<ExchangeId, String>,
+    /// Groups of exchanges that write the same rows; one of each is enough.
+    pub twins: Vec<Vec<ExchangeId>>,
 }
 
 /// Lowers `plan`, returning `result` columns. Exchange and filter ids are given out from the given
@@ -99,8 +106,9 @@ pub fn lower(
     let (root, _) = lowering.lower(plan)?;
     let root = lowering.project_result(root, result)?;
     let mut root = lowering.exchange(root, Distribution::Any, ExchangeOrigin::Planner);
-    let LaterFilters { filters, holds } = lowering.filter_later_stages(&mut root);
-    Ok(LoweredPlan { root, spreads: lowering.spreads, next_filter: lowering.next_filter, filters, holds })
+    let twins = reuse::twins(&root, cx);
+    let LaterFilters { filters, holds } = lowering.filter_later_stages(&mut root, &twins);
+    Ok(LoweredPlan { root, spreads: lowering.spreads, next_filter: lowering.next_filter, filters, holds, twins })
 }
 
 struct Lowering<'a> {
@@ -345,7 +353,12 @@ impl Lowering<'_> {
             return Err(Error::internal("a pinned plan does not read an exchange"));
         };
         let started = &self.started.get(&exchange).ok_or_else(|| Error::internal("a pin of an unknown exchange"))?;
-        let hash = HashPart::of(&started.exchange.distribution);
+        let columns = started.columns.iter().zip(&read.output);
+        let columns = columns.map(|(written, read)| (written.id, Expr::Column(read.clone()))).collect();
+        let hash = HashPart::of(&started.exchange.distribution).map(|mut hash| {
+            hash.keys.iter_mut().flatten().for_each(|key| *key = substitute(key.clone(), &columns));
+            hash
+        });
         let part = match (&physical.op, hash) {
             (PhysicalOp::ExchangeRead { .. }, Some(hash)) if started.exchange.origin == ExchangeOrigin::User => {
                 physical = read_partitioned(physical);

@@ -6,14 +6,14 @@
 //! Neither waits if nothing else could run; waiting is for stages that come before in the order of the
 //! search, build sides first, so it has no cycles.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use firesteel_common::{ExchangeId, Result, StageId};
 use firesteel_plan::{BuildMode, Exchange, FilterSource, Note, PhysicalOp, PhysicalPlan, ReadMode, Stage, TaskLayout};
 
 use super::notes::show_count;
 use super::{Facts, StagePlanner, Step};
-use crate::lower::{LoweredPlan, Spread, StartedExchange, pin_of, read_of};
+use crate::lower::{LoweredPlan, REUSE, Spread, StartedExchange, pin_of, read_of};
 use crate::rule::OptimizerContext;
 use crate::stage_rules::{Input, Layout, StageInputs, one_task, partitioned_reads, tasks_by_partition};
 
@@ -44,7 +44,11 @@ impl StagePlanner {
         self.find_ready(&plan.root, None, holds, &mut ready);
         let running = self.is_running();
         let all_held = ready.iter().all(|r| r.held.is_some());
+        let mut reused = BTreeSet::new();
         for Ready { node, exchange, held } in ready {
+            if reused.contains(&exchange.id) {
+                continue;
+            }
             if let Some(reason) = held
                 && (running || !all_held)
             {
@@ -60,7 +64,8 @@ impl StagePlanner {
             }
             let stage = self.stage(node, exchange, plan, facts, cx, step)?;
             let id = stage.output.id;
-            let started = StartedExchange { exchange: stage.output.clone(), stats: None };
+            let columns = stage.plan.output.clone();
+            let started = StartedExchange { exchange: stage.output.clone(), columns, stats: None };
             self.started.insert(id, started);
             if stage.output.distribution == firesteel_plan::Distribution::Any {
                 self.done = true;
@@ -68,8 +73,42 @@ impl StagePlanner {
                 self.pin(origin, pinned, cx)?;
             }
             self.forget_joins(&stage.plan);
+            let twins = plan.twins.iter().filter(|twins| twins.contains(&exchange.id)).flatten();
+            for twin in twins.filter(|twin| **twin != exchange.id) {
+                reused.insert(*twin);
+                self.reuse(*twin, id, plan, cx, step)?;
+            }
             self.stages.push(stage.clone());
             step.start.push(stage);
+        }
+        Ok(())
+    }
+
+    /// Makes the consumer of the exchange `twin` read `id`, which has the same rows.
+    fn reuse(
+        &mut self,
+        twin: ExchangeId,
+        id: ExchangeId,
+        plan: &LoweredPlan,
+        cx: &OptimizerContext<'_>,
+        step: &mut Step,
+    ) -> Result<()> {
+        let mut found = None;
+        plan.root.visit(&mut |node| {
+            if matches!(&node.op, PhysicalOp::Exchange(exchange) if exchange.id == twin) {
+                found = Some(node);
+            }
+        });
+        let Some(node) = found else { return Ok(()) };
+        if let Some((origin, pinned)) = pin_of(&plan.root, twin, &read_of(node, id, cx)) {
+            self.pin(origin, pinned, cx)?;
+            self.forget_joins(node);
+            step.notes.push(Note {
+                version: self.version,
+                rule: REUSE,
+                subject: format!("stage {id}"),
+                because: format!("its rows are read for {} too: an equal exchange is not run", columns_text(node)),
+            });
         }
         Ok(())
     }

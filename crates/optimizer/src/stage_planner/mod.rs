@@ -259,6 +259,10 @@ impl StagePlanner {
 #[cfg(test)]
 mod exclusion_tests;
 #[cfg(test)]
+mod filter_tests;
+#[cfg(test)]
 mod random_tests;
+#[cfg(test)]
+mod reuse_tests;
 #[cfg(test)]
 mod tests;

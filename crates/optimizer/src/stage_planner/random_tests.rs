@@ -160,6 +160,10 @@ fn check_node(plan: &PhysicalPlan, tasks: u32, context: &str) {
 fn check(stage: &Stage, query: &Query, released: &BTreeSet<ExchangeId>) {
     let context = stage_text(stage);
     check_node(&stage.plan, stage.tasks.tasks(), &context);
+    for filter in &stage.filters {
+        let stats = &query.exchanges[&filter.exchange];
+        assert!(stats.finished && !released.contains(&filter.exchange), "{context}");
+    }
     let mut partitioned = BTreeSet::new();
     for (id, read) in stage.plan.reads() {
         assert!(query.exchanges[&id].finished && !released.contains(&id), "{context}");

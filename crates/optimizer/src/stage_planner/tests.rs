@@ -117,6 +117,14 @@ impl Query {
         (LogicalPlan::leaf(self.ids.node(), LogicalOp::Scan(scan)), columns)
     }
 
+    /// Another scan of the table that `scan` reads, with columns of its own.
+    pub(super) fn again(&self, scan: &LogicalPlan) -> (LogicalPlan, [ColumnRef; 2]) {
+        let LogicalOp::Scan(scan) = &scan.op else { panic!("not a scan") };
+        let columns = [0, 1].map(|i| ColumnRef { id: self.ids.column(), ..scan.source[i].clone() });
+        let scan = Scan { columns: columns.to_vec(), source: columns.to_vec(), ..scan.clone() };
+        (LogicalPlan::leaf(self.ids.node(), LogicalOp::Scan(scan)), columns)
+    }
+
     pub(super) fn join(
         &self,
         kind: JoinKind,

@@ -23,6 +23,10 @@ pub(super) fn split(stage: &StageInputs<'_>, partitions: &mut PerPartition, layo
         return;
     }
     let Some(probe) = sliceable(stage.plan, false) else { return };
+    // A side that reads the same exchange would be sliced with it.
+    if stage.plan.reads().iter().filter(|(id, _)| *id == probe).count() > 1 {
+        return;
+    }
     let Some(stats) = stage.inputs.get(&probe).and_then(|input| input.stats) else { return };
     let mut sorted = stats.bytes.clone();
     sorted.sort_unstable();

@@ -1,0 +1,76 @@
+//! Equal exchanges are run once.
+
+use firesteel_common::ExchangeId;
+use firesteel_plan::{JoinKind, LogicalPlan};
+
+use super::Step;
+use super::tests::Query;
+
+/// A table counted by its key, joined with the same counts made from another scan of it.
+fn counts_twice(query: &mut Query) -> LogicalPlan {
+    let (left, [lk, _]) = query.table("t", 10_000_000);
+    let (right, [rk, _]) = query.again(&left);
+    let (left, right) = (query.count_by(left, Some(&lk)), query.count_by(right, Some(&rk)));
+    query.join(JoinKind::Inner, left, right, &lk, &rk)
+}
+
+fn reads(step: &Step) -> Vec<ExchangeId> {
+    step.start.iter().flat_map(|stage| stage.plan.reads()).map(|(id, _)| id).collect()
+}
+
+#[test]
+fn equal_exchanges_are_written_once_and_read_twice() {
+    let mut query = Query::new(&[("spark.sql.autoBroadcastJoinThreshold", "-1")]);
+    let plan = counts_twice(&mut query);
+    let mut planner = query.planner(plan);
+    let step = query.step(&mut planner);
+    assert_eq!(step.start.len(), 1);
+    assert_eq!(step.notes.iter().map(|note| note.rule).collect::<Vec<_>>(), ["ReuseExchange"]);
+    assert_eq!(step.notes[0].subject, "stage 0");
+
+    query.finish(0, vec![100_000; 16]);
+    let step = query.step(&mut planner);
+    assert!(step.done && step.release.is_empty());
+    assert_eq!(reads(&step), [ExchangeId(0), ExchangeId(0)]);
+    assert_eq!(step.start.len(), 1);
+}
+
+#[test]
+fn a_skewed_partition_that_both_sides_read_is_not_sliced() {
+    let mut query = Query::new(&[("spark.sql.autoBroadcastJoinThreshold", "-1")]);
+    let plan = counts_twice(&mut query);
+    let mut planner = query.planner(plan);
+    query.step(&mut planner);
+    let mut rows = vec![10_000; 16];
+    rows[3] = 40_000_000;
+    query.finish(0, rows);
+    let step = query.step(&mut planner);
+    assert!(step.notes.iter().all(|note| note.rule != "OptimizeSkewedJoin"), "{:?}", step.notes);
+}
+
+#[test]
+fn other_keys_or_another_table_make_another_exchange() {
+    for other_table in [false, true] {
+        let mut query = Query::new(&[("spark.sql.autoBroadcastJoinThreshold", "-1")]);
+        let (left, [lk, _]) = query.table("t", 10_000_000);
+        let (right, [rk, rv]) = if other_table { query.table("u", 10_000_000) } else { query.again(&left) };
+        let key = if other_table { rk } else { rv };
+        let (left, right) = (query.count_by(left, Some(&lk)), query.count_by(right, Some(&key)));
+        let plan = query.join(JoinKind::Inner, left, right, &lk, &key);
+        let step = query.step(&mut query.planner(plan));
+        assert!(step.notes.iter().all(|note| note.rule != "ReuseExchange"), "{:?}", step.notes);
+    }
+}
+
+#[test]
+fn an_excluded_rule_runs_both() {
+    let excluded = ("spark.sql.adaptive.optimizer.excludedRules", "ReuseExchange");
+    let mut query = Query::new(&[("spark.sql.autoBroadcastJoinThreshold", "-1"), excluded]);
+    let plan = counts_twice(&mut query);
+    let mut planner = query.planner(plan);
+    let step = query.step(&mut planner);
+    assert!(step.notes.iter().all(|note| note.rule != "ReuseExchange"));
+    query.finish(0, vec![100_000; 16]);
+    let step = query.step(&mut planner);
+    assert!(!step.done && step.start.len() == 1);
+}
