@@ -8,6 +8,7 @@ use firesteel_expr::{AggregateCall, ColumnRef, Expr, NamedAggregate};
 use firesteel_plan::{AggregateMode, Distribution, ExchangeOrigin, HashAggregate, PhysicalOp, PhysicalPlan};
 
 use super::partitioning::{HashPart, Lowered, Part, read_partitioned};
+use super::wanted::spreads_evenly;
 use super::{Described, Lowering};
 
 impl Lowering<'_> {
@@ -47,13 +48,23 @@ impl Lowering<'_> {
             Distribution::Single
         } else {
             let partitions = self.partitions_for(partial.estimate.bytes);
-            Distribution::Hash { keys: key_columns.clone(), partitions }
+            Distribution::Hash { keys: self.exchange_keys(plan, &key_columns, partitions), partitions }
         };
         let part = HashPart::of(&distribution).map_or(Part::One, Part::Partitioned);
         let halves = Lowered { plan: partial, part: input.part };
         let exchange = self.exchange(halves, distribution, ExchangeOrigin::Planner);
         let last = self.node(plan, op(AggregateMode::Final, key_columns), vec![exchange]);
         Ok(Lowered { plan: last, part })
+    }
+
+    /// The keys to hash by: what a consumer above wants, if that spreads the groups.
+    fn exchange_keys(&self, plan: &Described<'_>, keys: &[Expr], partitions: u32) -> Vec<Expr> {
+        let Some(wanted) = self.wanted.get(&plan.plan.id) else { return keys.to_vec() };
+        if !spreads_evenly(wanted, &plan.stats, partitions) {
+            return keys.to_vec();
+        }
+        let is_wanted = |key: &&Expr| key.as_column().is_some_and(|column| wanted.contains(&column.id));
+        keys.iter().filter(is_wanted).cloned().collect()
     }
 
     /// The columns that partial results consist of.

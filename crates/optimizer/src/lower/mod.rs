@@ -15,6 +15,7 @@ mod join;
 mod later_filters;
 mod partitioning;
 mod reuse;
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -102,7 +103,9 @@ pub fn lower(
     };
     let nothing = Arc::new(nothing);
     let (spreads, distinct) = (BTreeMap::new(), BTreeMap::new());
-    let mut lowering = Lowering { cx, started, settled, next_exchange, next_filter, spreads, distinct, nothing };
+    let wanted = BTreeMap::new();
+    let mut lowering =
+        Lowering { cx, started, settled, next_exchange, next_filter, spreads, distinct, wanted, nothing };
     let (root, _) = lowering.lower(plan)?;
     let root = lowering.project_result(root, result)?;
     let mut root = lowering.exchange(root, Distribution::Any, ExchangeOrigin::Planner);
@@ -120,6 +123,8 @@ struct Lowering<'a> {
     spreads: BTreeMap<ExchangeId, Spread>,
     /// Distinct values of the columns that scans return, as far as known.
     distinct: BTreeMap<ColumnId, f64>,
+    /// By aggregate: the keys that a consumer further up asks for, fewer than its own.
+    wanted: BTreeMap<NodeId, Vec<ColumnId>>,
     /// Stands in for the physical form of leaves that only describe.
     nothing: Arc<PhysicalPlan>,
 }
@@ -134,6 +139,7 @@ struct Described<'p> {
 
 impl Lowering<'_> {
     fn lower<'p>(&mut self, plan: &'p LogicalPlan) -> Result<(Lowered, Described<'p>)> {
+        self.wanted.extend(wanted::wanted_by(plan));
         let mut inputs = Vec::with_capacity(plan.inputs.len());
         let mut described = Vec::with_capacity(plan.inputs.len());
         for input in &plan.inputs {

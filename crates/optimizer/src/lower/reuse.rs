@@ -20,7 +20,7 @@ pub(crate) const RULE: &str = "ReuseExchange";
 
 /// Exchanges of `root` that are to be written once, each group in plan order.
 pub(super) fn twins(root: &PhysicalPlan, cx: &OptimizerContext<'_>) -> Vec<Vec<ExchangeId>> {
-    if cx.config.is_excluded(RULE) {
+    if cx.config.is_excluded_adaptively(RULE) {
         return Vec::new();
     }
     let mut by_shape: BTreeMap<Vec<u64>, Vec<(ExchangeId, &PhysicalPlan)>> = BTreeMap::new();
