@@ -305,7 +305,8 @@ impl StageExecution {
             PhysicalOp::Project { exprs } => Box::new(ProjectOperator::new(exprs, columns, cx)?),
             PhysicalOp::Expand { projections } => Box::new(ExpandOperator::new(projections, columns, cx)?),
             PhysicalOp::HashAggregate(aggregate) => {
-                Box::new(HashAggregateOperator::new(aggregate, columns, &node.output, cx)?)
+                let groups_per_row = node.estimate.rows / first.estimate.rows.max(1.0);
+                Box::new(HashAggregateOperator::new(aggregate, columns, &node.output, cx)?.expect(groups_per_row))
             }
             PhysicalOp::Sort { keys } => Box::new(SortOperator::new(keys, columns, cx)?),
             PhysicalOp::TopK { keys, limit } => Box::new(TopKOperator::new(keys, *limit, columns, cx)?),

@@ -6,7 +6,9 @@
 //!
 //! The partial half is a reducer, not a place to keep groups: it hands its groups on when they outgrow
 //! [`PARTIAL_BYTES`] (or the memory limit), since duplicates are merged by the final half, and it stops
-//! hashing for good once it sees that most rows make a group of their own ([`PASS_THROUGH_RATIO`]).
+//! hashing for good once it sees that most rows make a group of their own ([`PASS_THROUGH_RATIO`]). It
+//! looks sooner if the planner expects that: few rows alone prove little, since keys that come back
+//! much later look new at first.
 
 mod bytes;
 mod groups;
@@ -34,6 +36,8 @@ use groups::GroupTable;
 const PARTIAL_BYTES: usize = 32 << 20;
 /// Rows after which a partial half judges whether hashing pays.
 const PASS_THROUGH_ROWS: usize = 100_000;
+/// The same, if the planner expects that it does not.
+const PASS_THROUGH_ROWS_EXPECTED: usize = 8_192;
 /// Groups per row above which it does not.
 const PASS_THROUGH_RATIO: f64 = 0.8;
 
@@ -50,6 +54,8 @@ pub struct HashAggregateOperator {
     groups: Vec<u32>,
     /// Rows taken in since the table was empty.
     rows: usize,
+    /// Rows after which a partial half judges.
+    trial: usize,
     phase: Phase,
     ready: Option<Batch>,
     reservation: Reservation,
@@ -139,12 +145,21 @@ impl HashAggregateOperator {
             accumulators,
             groups: Vec::new(),
             rows: 0,
+            trial: PASS_THROUGH_ROWS,
             phase: Phase::Build,
             ready: None,
             reservation: cx.reserve("HashAggregate"),
             eval: cx.eval.clone(),
             batch_rows: cx.batch_rows.max(1),
         })
+    }
+
+    /// Tells a partial half how many groups the planner expects per row.
+    pub fn expect(mut self, groups_per_row: f64) -> Self {
+        if groups_per_row > PASS_THROUGH_RATIO {
+            self.trial = PASS_THROUGH_ROWS_EXPECTED;
+        }
+        self
     }
 
     /// Takes a batch into the table.
@@ -167,7 +182,7 @@ impl HashAggregateOperator {
         if self.mode != AggregateMode::Partial || self.keys == 0 {
             return self.reservation.try_resize(bytes);
         }
-        let hopeless = self.rows >= PASS_THROUGH_ROWS && groups as f64 > self.rows as f64 * PASS_THROUGH_RATIO;
+        let hopeless = self.rows >= self.trial && groups as f64 > self.rows as f64 * PASS_THROUGH_RATIO;
         if hopeless {
             self.phase = Phase::Drain { offset: 0, then: Then::PassThrough };
         } else if bytes > PARTIAL_BYTES || self.reservation.try_resize(bytes).is_err() {
