@@ -91,6 +91,14 @@ impl ByteTable {
         types.iter().map(|ty| self.decode(ty, &mut cursors)).collect()
     }
 
+    /// The key of a group, if it is one text; `None` if it is NULL.
+    pub(super) fn text(&self, group: usize) -> Option<&[u8]> {
+        match &self.arena[self.ends[group]..self.ends[group + 1]] {
+            [1, _, _, _, _, text @ ..] => Some(text),
+            _ => None,
+        }
+    }
+
     /// The column of which each value begins at its cursor; moves the cursors past it.
     fn decode(&self, ty: &SqlType, cursors: &mut [usize]) -> Result<ArrayRef> {
         let arena = &self.arena;

@@ -1,8 +1,9 @@
 //! Numbers the groups: from key rows to dense group numbers, counted from 0 in order of first sight.
 //!
 //! The table is chosen from the data. Keys that fit a word of 64 or 128 bits are packed (numbers, dates,
-//! short strings); all others are encoded as bytes. When a batch does not fit (the first NULL of a
-//! column, a longer string), the groups move to a wider table in order, so that their numbers stay.
+//! short strings); long strings that repeat are numbered, and their numbers packed; all others are
+//! encoded as bytes. When a batch does not fit (the first NULL of a column, a longer string), the
+//! groups move to a wider table in order, so that their numbers stay.
 //!
 //! NULL is equal to NULL here, NaN to NaN, and -0.0 to 0.0; keys are returned in that normal form.
 
@@ -11,7 +12,8 @@ use arrow::compute::take;
 use firesteel_common::{Error, Result, SqlType};
 
 use super::bytes::ByteTable;
-use super::packed::{Fields, PackedTable};
+use super::interned::Interned;
+use super::packed::Packed;
 use super::values::normalised;
 
 /// Keys with their group numbers.
@@ -20,9 +22,19 @@ pub(super) struct GroupTable {
     types: Vec<SqlType>,
     /// Columns in which a NULL was seen.
     nullable: Vec<bool>,
-    /// Whether all strings fitted so far.
-    texts_fit: bool,
+    texts: Texts,
     table: Table,
+}
+
+/// What is known of strings among the keys; only ever changes to a later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Texts {
+    /// All were short so far.
+    Short,
+    /// Some are long.
+    Long,
+    /// And they hardly repeat.
+    Unique,
 }
 
 #[derive(Debug)]
@@ -31,8 +43,8 @@ enum Table {
     Unset,
     /// No keys: one group.
     Single,
-    Narrow(PackedTable<u64>),
-    Wide(PackedTable<u128>),
+    Packed(Packed),
+    Interned(Interned),
     Bytes(ByteTable),
 }
 
@@ -41,7 +53,7 @@ impl GroupTable {
         // A column of type VOID has nothing but NULLs.
         let nullable = types.iter().map(|ty| *ty == SqlType::Void).collect();
         let table = if types.is_empty() { Table::Single } else { Table::Unset };
-        Self { types, nullable, texts_fit: true, table }
+        Self { types, nullable, texts: Texts::Short, table }
     }
 
     /// Number of groups.
@@ -49,8 +61,8 @@ impl GroupTable {
         match &self.table {
             Table::Unset => 0,
             Table::Single => 1,
-            Table::Narrow(table) => table.len(),
-            Table::Wide(table) => table.len(),
+            Table::Packed(table) => table.len(),
+            Table::Interned(table) => table.len(),
             Table::Bytes(table) => table.len(),
         }
     }
@@ -59,8 +71,8 @@ impl GroupTable {
     pub(super) fn memory(&self) -> usize {
         match &self.table {
             Table::Unset | Table::Single => 0,
-            Table::Narrow(table) => table.memory(),
-            Table::Wide(table) => table.memory(),
+            Table::Packed(table) => table.memory(),
+            Table::Interned(table) => table.memory(),
             Table::Bytes(table) => table.memory(),
         }
     }
@@ -69,8 +81,8 @@ impl GroupTable {
     pub(super) fn clear(&mut self) {
         match &mut self.table {
             Table::Unset | Table::Single => {}
-            Table::Narrow(table) => table.clear(),
-            Table::Wide(table) => table.clear(),
+            Table::Packed(table) => table.clear(),
+            Table::Interned(table) => table.clear(),
             Table::Bytes(table) => table.clear(),
         }
     }
@@ -136,16 +148,18 @@ impl GroupTable {
     }
 
     fn intern_values(&mut self, columns: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<()> {
-        let columns =
-            columns.iter().zip(&self.types).map(|(c, ty)| normalised(c, ty)).collect::<Result<Vec<ArrayRef>>>()?;
         if matches!(self.table, Table::Unset) {
-            self.note_nulls(&columns);
+            self.note_nulls(columns);
             self.table = self.choose();
         }
-        while !self.try_intern(&columns, rows, groups)? {
-            if !self.note_nulls(&columns) {
-                self.texts_fit = false;
+        while !self.try_intern(columns, rows, groups)? {
+            if !self.note_nulls(columns) {
+                self.texts = Texts::Long;
             }
+            self.widen()?;
+        }
+        if matches!(&self.table, Table::Interned(table) if !table.pays()) {
+            self.texts = Texts::Unique;
             self.widen()?;
         }
         if self.len() >= u32::MAX as usize - 1 {
@@ -155,10 +169,12 @@ impl GroupTable {
     }
 
     fn try_intern(&mut self, columns: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<bool> {
+        let types = &self.types;
+        let normal = || columns.iter().zip(types).map(|(c, ty)| normalised(c, ty)).collect::<Result<Vec<_>>>();
         match &mut self.table {
-            Table::Narrow(table) => table.intern(columns, rows, groups),
-            Table::Wide(table) => table.intern(columns, rows, groups),
-            Table::Bytes(table) => table.intern(&self.types, columns, rows, groups).map(|()| true),
+            Table::Packed(table) => table.intern(&normal()?, rows, groups),
+            Table::Interned(table) => table.intern(types, columns, rows, groups),
+            Table::Bytes(table) => table.intern(types, &normal()?, rows, groups).map(|()| true),
             Table::Unset | Table::Single => Err(Error::internal("a table of groups was not chosen")),
         }
     }
@@ -167,7 +183,7 @@ impl GroupTable {
     fn note_nulls(&mut self, columns: &[ArrayRef]) -> bool {
         let mut changed = false;
         for (column, nullable) in columns.iter().zip(&mut self.nullable) {
-            if column.null_count() > 0 && !*nullable {
+            if !*nullable && column.logical_null_count() > 0 {
                 *nullable = true;
                 changed = true;
             }
@@ -176,14 +192,17 @@ impl GroupTable {
     }
 
     fn choose(&self) -> Table {
-        let plan = |bits| Fields::plan(&self.types, &self.nullable, self.texts_fit, bits);
-        // Text is tried in the wide word only: it rarely stays within the narrow one.
-        let narrow = Fields::plan(&self.types, &self.nullable, false, 64);
-        match (narrow, plan(128)) {
-            (Some(fields), _) => Table::Narrow(PackedTable::new(fields)),
-            (None, Some(fields)) => Table::Wide(PackedTable::new(fields)),
-            (None, None) => Table::Bytes(ByteTable::new()),
+        if let Some(table) = Packed::plan(&self.types, &self.nullable, self.texts == Texts::Short) {
+            return Table::Packed(table);
         }
+        // One text alone would be looked up twice.
+        if self.texts != Texts::Unique
+            && self.types.len() > 1
+            && let Some(table) = Interned::plan(&self.types, &self.nullable)
+        {
+            return Table::Interned(table);
+        }
+        Table::Bytes(ByteTable::new())
     }
 
     /// Moves all groups to a table that holds what was noted.
@@ -202,8 +221,8 @@ impl GroupTable {
     pub(super) fn keys(&self, offset: usize, rows: usize) -> Result<Vec<ArrayRef>> {
         match &self.table {
             Table::Unset | Table::Single => Ok(Vec::new()),
-            Table::Narrow(table) => table.keys(&self.types, offset, rows),
-            Table::Wide(table) => table.keys(&self.types, offset, rows),
+            Table::Packed(table) => table.keys(&self.types, offset, rows),
+            Table::Interned(table) => table.keys(offset, rows),
             Table::Bytes(table) => table.keys(&self.types, offset, rows),
         }
     }

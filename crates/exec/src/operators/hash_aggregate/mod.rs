@@ -12,6 +12,7 @@
 
 mod bytes;
 mod groups;
+mod interned;
 mod packed;
 mod slots;
 pub(crate) mod values;

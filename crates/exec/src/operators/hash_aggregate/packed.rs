@@ -72,12 +72,12 @@ enum Field {
 
 /// Places of the key columns in a word.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Fields(Vec<Field>);
+struct Fields(Vec<Field>);
 
 impl Fields {
     /// Places for columns of `types` in a word of `bits`, or `None` if there is no room. `texts` says
     /// whether strings are to be tried.
-    pub(super) fn plan(types: &[SqlType], nullable: &[bool], texts: bool, bits: u32) -> Option<Self> {
+    fn plan(types: &[SqlType], nullable: &[bool], texts: bool, bits: u32) -> Option<Self> {
         let widths: Vec<Option<u32>> = types.iter().map(fixed_bits).collect();
         let fixed: u32 = widths.iter().zip(nullable).map(|(w, n)| w.map_or(0, |w| w + u32::from(*n))).sum();
         let count = widths.iter().filter(|w| w.is_none()).count() as u32;
@@ -100,6 +100,61 @@ impl Fields {
     }
 }
 
+/// Groups by a word of the width that is needed.
+#[derive(Debug)]
+pub(super) enum Packed {
+    Narrow(PackedTable<u64>),
+    Wide(PackedTable<u128>),
+}
+
+impl Packed {
+    /// A table for keys of `types`, or `None` if they do not fit. Text, if it is to be tried, is tried in
+    /// the wide word only: it rarely stays within the narrow one.
+    pub(super) fn plan(types: &[SqlType], nullable: &[bool], texts: bool) -> Option<Self> {
+        if let Some(fields) = Fields::plan(types, nullable, false, u64::BITS) {
+            return Some(Self::Narrow(PackedTable::new(fields)));
+        }
+        Fields::plan(types, nullable, texts, u128::BITS).map(|fields| Self::Wide(PackedTable::new(fields)))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Narrow(table) => table.keys.len(),
+            Self::Wide(table) => table.keys.len(),
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        match self {
+            Self::Narrow(table) => table.clear(),
+            Self::Wide(table) => table.clear(),
+        }
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        match self {
+            Self::Narrow(table) => table.memory(),
+            Self::Wide(table) => table.memory(),
+        }
+    }
+
+    /// As [`PackedTable::intern`].
+    pub(super) fn intern(&mut self, columns: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<bool> {
+        match self {
+            Self::Narrow(table) => table.intern(columns, rows, groups),
+            Self::Wide(table) => table.intern(columns, rows, groups),
+        }
+    }
+
+    /// The key columns of `rows` groups from `offset` on.
+    pub(super) fn keys(&self, types: &[SqlType], offset: usize, rows: usize) -> Result<Vec<ArrayRef>> {
+        match self {
+            Self::Narrow(table) => table.keys(types, offset, rows),
+            Self::Wide(table) => table.keys(types, offset, rows),
+        }
+    }
+}
+
 /// Groups by word.
 #[derive(Debug)]
 pub(super) struct PackedTable<K> {
@@ -112,26 +167,22 @@ pub(super) struct PackedTable<K> {
 }
 
 impl<K: Word> PackedTable<K> {
-    pub(super) fn new(fields: Fields) -> Self {
+    fn new(fields: Fields) -> Self {
         Self { fields, slots: Slots::new(), keys: Vec::new(), words: Vec::new() }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    pub(super) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.slots.clear();
         self.keys.clear();
     }
 
-    pub(super) fn memory(&self) -> usize {
+    fn memory(&self) -> usize {
         self.slots.memory() + (self.keys.capacity() + self.words.capacity()) * size_of::<K>()
     }
 
     /// Appends the group of each row to `groups`, or returns `false` and appends nothing if a value does
     /// not fit its field.
-    pub(super) fn intern(&mut self, columns: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<bool> {
+    fn intern(&mut self, columns: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<bool> {
         if !self.pack(columns, rows)? {
             return Ok(false);
         }
@@ -190,7 +241,7 @@ impl<K: Word> PackedTable<K> {
     }
 
     /// The key columns of `rows` groups from `offset` on.
-    pub(super) fn keys(&self, types: &[SqlType], offset: usize, rows: usize) -> Result<Vec<ArrayRef>> {
+    fn keys(&self, types: &[SqlType], offset: usize, rows: usize) -> Result<Vec<ArrayRef>> {
         let words = &self.keys[offset..offset + rows];
         let column = |(ty, field): (&SqlType, &Field)| match *field {
             Field::Fixed { shift, bits } => {

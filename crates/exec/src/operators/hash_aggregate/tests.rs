@@ -183,3 +183,54 @@ fn wide_decimals_take_either_encoding() {
     table.intern(&[Arc::new(wide), dates], 2, &mut groups).unwrap();
     assert_eq!(groups, [1, 0]);
 }
+
+/// Group numbers of `(number, text)` rows by a map, as a reference.
+fn expected_groups(
+    seen: &mut std::collections::HashMap<(Option<i32>, Option<String>), u32>,
+    numbers: &[Option<i32>],
+    texts: &[Option<String>],
+) -> Vec<u32> {
+    let number = |key: (&Option<i32>, &Option<String>)| {
+        let next = seen.len() as u32;
+        *seen.entry((*key.0, key.1.clone())).or_insert(next)
+    };
+    numbers.iter().zip(texts).map(number).collect()
+}
+
+#[test]
+fn long_texts_are_numbered_until_they_prove_unique() {
+    for unique in [false, true] {
+        let mut table = GroupTable::new(vec![SqlType::Int, SqlType::String]);
+        let mut seen = std::collections::HashMap::new();
+        let mut groups = Vec::new();
+        for batch in 0..8 {
+            let values = if unique { 40_000 } else { 100 };
+            let text = |n: i32| {
+                (n % 11 != 0).then(|| format!("a text that is too long for a word, number {}", n * 7 % values))
+            };
+            let start = batch * 5_000;
+            // NULLs among the numbers come late; every other batch has a dictionary with values twice.
+            let numbers: Vec<Option<i32>> =
+                (start..start + 5_000).map(|n| (batch < 4 || n % 13 != 0).then_some(n % 997)).collect();
+            let (texts, column): (Vec<_>, ArrayRef) = if batch % 2 == 0 {
+                let texts: Vec<_> = (start..start + 5_000).map(text).collect();
+                (texts.clone(), Arc::new(StringViewArray::from_iter(texts)))
+            } else {
+                let entries: Vec<_> = (0..200).map(|n| text(n % 150)).collect();
+                let codes = Int32Array::from_iter_values((0..5_000).map(|n| n * 3 % 200));
+                let texts = codes.values().iter().map(|code| entries[*code as usize].clone()).collect();
+                let values = Arc::new(StringViewArray::from_iter(entries));
+                (texts, Arc::new(DictionaryArray::new(codes, values)))
+            };
+            table.intern(&[Arc::new(Int32Array::from(numbers.clone())), column], 5_000, &mut groups).unwrap();
+            assert!(groups == expected_groups(&mut seen, &numbers, &texts), "batch {batch}, unique: {unique}");
+        }
+        let mut expected: Vec<_> = seen.into_iter().collect();
+        expected.sort_by_key(|(_, group)| *group);
+        let show = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+        let expected: Vec<String> =
+            expected.into_iter().map(|((n, t), _)| format!("{} {}", show(n.map(|n| n.to_string())), show(t))).collect();
+        let keys = Batch::new(table.keys(0, table.len()).unwrap(), table.len());
+        assert!(text(&[keys]) == expected, "keys differ, unique: {unique}");
+    }
+}

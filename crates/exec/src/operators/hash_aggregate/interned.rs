@@ -1,0 +1,128 @@
+//! Groups with several keys of which some are long texts, each numbered by a pool of its column.
+//!
+//! Text keys next to other keys repeat: a hundred thousand groups have a few hundred names. A text is
+//! looked up in the small pool of its column; what is hashed and compared per group is a word of
+//! numbers. A text that comes as a dictionary is looked up once per entry and not once per row.
+//!
+//! Where texts hardly repeat ([`Interned::pays`]), the owner chooses the table of encoded keys.
+
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array};
+use arrow::datatypes::Int32Type;
+use firesteel_common::{Result, SqlType};
+
+use super::bytes::ByteTable;
+use super::packed::Packed;
+use super::values::{fixed_bits, from_bytes, normalised};
+
+/// Groups before it is judged whether numbering texts pays.
+const TRIAL_GROUPS: usize = 16_384;
+
+/// Groups by packed numbers.
+#[derive(Debug)]
+pub(super) struct Interned {
+    /// By key column; `None` if it is not text.
+    pools: Vec<Option<TextPool>>,
+    /// The types of what is packed: text is a number.
+    types: Vec<SqlType>,
+    table: Packed,
+}
+
+impl Interned {
+    /// A table for keys of `types`, or `None` if they do not fit a word.
+    pub(super) fn plan(types: &[SqlType], nullable: &[bool]) -> Option<Self> {
+        let is_text = |ty: &SqlType| fixed_bits(ty).is_none();
+        let packed: Vec<SqlType> = types.iter().map(|ty| if is_text(ty) { SqlType::Int } else { ty.clone() }).collect();
+        let nullable: Vec<bool> = types.iter().zip(nullable).map(|(ty, n)| *n && !is_text(ty)).collect();
+        let table = Packed::plan(&packed, &nullable, false)?;
+        let pools = types.iter().map(|ty| is_text(ty).then(|| TextPool::new(ty.clone()))).collect();
+        Some(Self { pools, types: packed, table })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.table.clear();
+        self.pools.iter_mut().flatten().for_each(|pool| pool.table.clear());
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.table.memory() + self.pools.iter().flatten().map(|pool| pool.table.memory()).sum::<usize>()
+    }
+
+    /// Whether texts repeat so often that numbering them saves work.
+    pub(super) fn pays(&self) -> bool {
+        let groups = self.len();
+        groups < TRIAL_GROUPS || self.pools.iter().flatten().all(|pool| pool.table.len() * 2 < groups)
+    }
+
+    /// As [`super::packed::PackedTable::intern`], for columns in any encoding.
+    pub(super) fn intern(
+        &mut self,
+        types: &[SqlType],
+        columns: &[ArrayRef],
+        rows: usize,
+        groups: &mut Vec<u32>,
+    ) -> Result<bool> {
+        let numbered = columns.iter().zip(types).zip(&mut self.pools).map(|((column, ty), pool)| match pool {
+            Some(pool) => pool.number(column),
+            None => normalised(column, ty),
+        });
+        let numbered = numbered.collect::<Result<Vec<_>>>()?;
+        self.table.intern(&numbered, rows, groups)
+    }
+
+    /// The key columns of `rows` groups from `offset` on.
+    pub(super) fn keys(&self, offset: usize, rows: usize) -> Result<Vec<ArrayRef>> {
+        let columns = self.table.keys(&self.types, offset, rows)?;
+        let column = |(column, pool): (ArrayRef, &Option<TextPool>)| match pool {
+            Some(pool) => pool.texts(column.as_primitive::<Int32Type>()),
+            None => Ok(column),
+        };
+        columns.into_iter().zip(&self.pools).map(column).collect()
+    }
+}
+
+/// The different values of a text column, NULL among them, counted from 0.
+#[derive(Debug)]
+struct TextPool {
+    /// One entry: the type of the column.
+    types: [SqlType; 1],
+    table: ByteTable,
+    /// Numbers of the values of a batch; kept for its memory.
+    numbers: Vec<u32>,
+}
+
+impl TextPool {
+    fn new(ty: SqlType) -> Self {
+        Self { types: [ty], table: ByteTable::new(), numbers: Vec::new() }
+    }
+
+    /// The numbers of the values; new ones get the next.
+    fn number(&mut self, column: &ArrayRef) -> Result<ArrayRef> {
+        if let Some(dictionary) = column.as_dictionary_opt::<Int32Type>()
+            && dictionary.keys().null_count() == 0
+            && dictionary.values().len() <= column.len()
+        {
+            self.look_up(dictionary.values())?;
+            let numbers = dictionary.keys().values().iter().map(|code| self.numbers[*code as usize] as i32);
+            return Ok(std::sync::Arc::new(Int32Array::from_iter_values(numbers)));
+        }
+        self.look_up(column)?;
+        Ok(std::sync::Arc::new(Int32Array::from_iter_values(self.numbers.iter().map(|number| *number as i32))))
+    }
+
+    fn look_up(&mut self, values: &ArrayRef) -> Result<()> {
+        let [ty] = &self.types;
+        let values = normalised(values, ty)?;
+        self.numbers.clear();
+        let rows = values.len();
+        self.table.intern(&self.types, &[values], rows, &mut self.numbers)
+    }
+
+    fn texts(&self, numbers: &Int32Array) -> Result<ArrayRef> {
+        let [ty] = &self.types;
+        from_bytes(ty, numbers.values().iter().map(|number| self.table.text(*number as usize)))
+    }
+}
