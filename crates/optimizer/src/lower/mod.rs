@@ -31,8 +31,8 @@ use firesteel_plan::{
 
 use crate::rule::OptimizerContext;
 use crate::statistics::{estimate, row_width};
-pub(crate) use join::{SettledJoins, key_texts};
 use crate::util::substitute;
+pub(crate) use join::{SettledJoins, key_texts};
 use later_filters::LaterFilters;
 use partitioning::{HashPart, Lowered, Part, read_partitioned};
 pub(crate) use partitioning::{spine_input, spine_leaf};
