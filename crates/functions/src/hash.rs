@@ -114,7 +114,7 @@ fn finish32(hash: u32, length: u32) -> u32 {
 }
 
 /// Spark mixes each byte after the last whole word as a word of its own.
-fn murmur3_bytes(bytes: &[u8], seed: u32) -> u32 {
+pub(crate) fn murmur3_bytes(bytes: &[u8], seed: u32) -> u32 {
     let mut hash = seed;
     let (words, rest) = bytes.as_chunks::<4>();
     for word in words {

@@ -21,6 +21,11 @@ pub fn register_all(registry: &mut FunctionRegistry) {
     scalar::register(registry);
 }
 
+/// Whether a text names a time zone: a region, or an offset.
+pub fn is_time_zone(name: &str) -> bool {
+    scalar::is_time_zone(name)
+}
+
 /// The registry of all built-in functions, made once.
 pub fn builtin_registry() -> Arc<FunctionRegistry> {
     static REGISTRY: OnceLock<Arc<FunctionRegistry>> = OnceLock::new();

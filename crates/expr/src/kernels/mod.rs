@@ -9,6 +9,7 @@ mod bitwise;
 mod comparison;
 mod datetime;
 pub(crate) mod decimal;
+pub mod java_regex;
 mod logical;
 mod membership;
 pub(crate) mod operand;

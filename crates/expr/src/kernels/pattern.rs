@@ -104,7 +104,7 @@ impl Matcher {
 
     fn compile(name: &str, pattern: &str, escape: char) -> Result<Self> {
         match name {
-            op::RLIKE => compile_regex(pattern, pattern, name),
+            op::RLIKE => compile_regex(&super::java_regex::translate(pattern), pattern, name),
             op::ILIKE => {
                 let regex = like_to_regex(&tokens(pattern, escape)?);
                 compile_regex(&format!("(?is){regex}"), pattern, name)

@@ -32,6 +32,27 @@ pub(super) const FUNCTIONS: &[Aggregate] = &[
     },
     Aggregate {
         doc: doc(
+            "regr_count",
+            &[],
+            "regr_count(y, x)",
+            "Returns the number of pairs without NULL.",
+            &[("SELECT regr_count(y, x) FROM VALUES (1, 2), (2, NULL), (2, 3) AS tab(y, x)", "2")],
+        ),
+        bind: |name, args| {
+            check::arity(name, args.len(), 2, 2)?;
+            for (index, ty) in args.iter().enumerate() {
+                if !(ty.is_numeric() || ty.is_string() || *ty == SqlType::Void) {
+                    return Err(check::unexpected_type(name, index, "DOUBLE", ty));
+                }
+            }
+            let state = vec![SqlType::BigInt];
+            Ok(AggregateSignature { args: vec![SqlType::Double; 2], ty: SqlType::BigInt, nullable: false, state })
+        },
+        make: |_, _, _| Ok(Box::new(Count { counts: Vec::new(), only_true: false })),
+        ignores_duplicates: false,
+    },
+    Aggregate {
+        doc: doc(
             "count_if",
             &[],
             "count_if(expr)",

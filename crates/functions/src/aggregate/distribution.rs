@@ -28,6 +28,30 @@ pub(super) const FUNCTIONS: &[Aggregate] = &[
     },
     Aggregate {
         doc: doc(
+            "percentile_cont",
+            &[],
+            "percentile_cont(percentage) WITHIN GROUP (ORDER BY col)",
+            "Returns the exact percentile, interpolated between two values.",
+            &[("SELECT percentile_cont(0.3) WITHIN GROUP (ORDER BY col) FROM VALUES (0), (10) AS tab(col)", "3.0")],
+        ),
+        bind: |name, args| bind(name, args, 2, SqlType::Double),
+        make: |_, ty, _| Ok(Box::new(Percentile::new(ty, true))),
+        ignores_duplicates: false,
+    },
+    Aggregate {
+        doc: doc(
+            "percentile_disc",
+            &[],
+            "percentile_disc(percentage) WITHIN GROUP (ORDER BY col)",
+            "Returns the least value that at least the given share of the values do not exceed.",
+            &[("SELECT percentile_disc(0.3) WITHIN GROUP (ORDER BY col) FROM VALUES (0), (10) AS tab(col)", "0.0")],
+        ),
+        bind: |name, args| bind(name, args, 2, SqlType::Double),
+        make: |_, ty, _| Ok(Box::new(Percentile::new(ty, false))),
+        ignores_duplicates: false,
+    },
+    Aggregate {
+        doc: doc(
             "median",
             &[],
             "median(col)",

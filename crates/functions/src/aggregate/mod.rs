@@ -7,11 +7,14 @@
 
 mod approximate;
 mod average;
+mod bits;
 mod by;
 mod count;
 mod distribution;
 mod extreme;
 mod first;
+mod list;
+mod mode;
 mod moments;
 mod rows;
 mod slots;
@@ -69,7 +72,7 @@ pub(crate) const fn doc(
 
 /// Registers all aggregate functions.
 pub fn register(registry: &mut FunctionRegistry) {
-    let tables: [&[Aggregate]; 9] = [
+    let tables: [&[Aggregate]; 12] = [
         sum::FUNCTIONS,
         average::FUNCTIONS,
         count::FUNCTIONS,
@@ -79,6 +82,9 @@ pub fn register(registry: &mut FunctionRegistry) {
         by::FUNCTIONS,
         approximate::FUNCTIONS,
         distribution::FUNCTIONS,
+        bits::FUNCTIONS,
+        mode::FUNCTIONS,
+        list::FUNCTIONS,
     ];
     for function in tables.into_iter().flatten() {
         registry.register_aggregate(Arc::new(*function));

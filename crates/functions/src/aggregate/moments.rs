@@ -36,6 +36,18 @@ macro_rules! of_two {
     };
 }
 
+/// Functions of the regression of y, the first argument, by x, the second. (In [`CoMoment`] the first is x.)
+macro_rules! regression {
+    ($name:literal, $description:literal, $example:literal, $result:expr) => {
+        of_two!(
+            $name,
+            $description,
+            &[(concat!("SELECT ", $name, "(y, x) FROM VALUES (1, 2), (2, 2), (2, 3), (2, 4) AS tab(y, x)"), $example)],
+            $result
+        )
+    };
+}
+
 pub(super) const FUNCTIONS: &[Aggregate] = &[
     of_one!(
         "stddev",
@@ -97,6 +109,46 @@ pub(super) const FUNCTIONS: &[Aggregate] = &[
         &[("SELECT corr(c1, c2) FROM VALUES (3, 2), (3, 3), (6, 4) AS tab(c1, c2)", "0.8660254037844387")],
         |m| (m.n > 1.0).then(|| m.ck / (m.xm * m.ym).sqrt())
     ),
+    regression!(
+        "regr_avgx",
+        "Returns the average of the independent variable x, over the pairs without NULL.",
+        "2.75",
+        |m| (m.n > 0.0).then_some(m.y)
+    ),
+    regression!(
+        "regr_avgy",
+        "Returns the average of the dependent variable y, over the pairs without NULL.",
+        "1.75",
+        |m| (m.n > 0.0).then_some(m.x)
+    ),
+    regression!(
+        "regr_sxx",
+        "Returns the sum of the squared deviations of x, over the pairs without NULL.",
+        "2.75",
+        |m| (m.n > 0.0).then_some(m.ym)
+    ),
+    regression!(
+        "regr_syy",
+        "Returns the sum of the squared deviations of y, over the pairs without NULL.",
+        "0.75",
+        |m| (m.n > 0.0).then_some(m.xm)
+    ),
+    regression!(
+        "regr_sxy",
+        "Returns the sum of the products of the deviations of x and y, over the pairs without NULL.",
+        "0.7499999999999998",
+        |m| (m.n > 0.0).then_some(m.ck)
+    ),
+    regression!("regr_slope", "Returns the slope of the line that fits the pairs best.", "0.2727272727272727", |m| (m
+        .ym
+        > 0.0)
+        .then(|| m.ck / m.ym)),
+    regression!("regr_intercept", "Returns where the line that fits the pairs best crosses x = 0.", "1.0", |m| (m.ym
+        > 0.0)
+        .then(|| m.x - m.ck / m.ym * m.y)),
+    regression!("regr_r2", "Returns the coefficient of determination of the pairs.", "0.2727272727272726", |m| (m.ym
+        > 0.0)
+        .then(|| if m.xm == 0.0 { 1.0 } else { m.ck * m.ck / m.xm / m.ym })),
 ];
 
 fn bind(name: &'static str, args: &[SqlType], arity: usize, state: usize) -> Result<AggregateSignature> {

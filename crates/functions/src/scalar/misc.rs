@@ -251,8 +251,28 @@ const OTHERS: &[Function] = &[
         },
     )
     .total(),
+    function(
+        MISC,
+        ("current_catalog", &[]),
+        "current_catalog()",
+        "Returns the name of the catalog.",
+        &[("SELECT current_catalog()", "spark_catalog")],
+        Sig::Fixed(&[], 0, &Str),
+        |a| a.constant(&Scalar::string("spark_catalog")),
+    )
+    .total(),
+    function(
+        MISC,
+        ("current_database", &["current_schema"]),
+        "current_database()",
+        "Returns the name of the schema.",
+        &[("SELECT current_database()", "default")],
+        Sig::Fixed(&[], 0, &Str),
+        |a| a.constant(&Scalar::string("default")),
+    )
+    .total(),
     function(MISC, ("uuid", &[]), "uuid()", "Returns a random UUID.", &[], Sig::Fixed(&[], 0, &Str), |a| {
-        let mut random = Random::new(None);
+        let mut random = Random::new();
         a.out_strings(|_| {
             let bits = u128::from(random.next()) << 64 | u128::from(random.next());
             let bits = bits & !(0xF << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
@@ -262,22 +282,6 @@ const OTHERS: &[Function] = &[
     })
     .total()
     .volatile(),
-    function(
-        "math",
-        ("rand", &["random"]),
-        "rand([seed])",
-        "Returns random numbers that are uniform in [0, 1); a seed gives the same ones in each batch.",
-        &[],
-        Sig::Fixed(&[BigInt], 0, &Double),
-        |a| {
-            let seed = if a.len() > 0 { Some(a.longs(0)?.constant().unwrap_or(0)) } else { None };
-            let mut random = Random::new(seed);
-            a.out_doubles(|_| Some((random.next() >> 11) as f64 / (1u64 << 53) as f64))
-        },
-    )
-    .total()
-    .volatile()
-    .handles_null(),
     function(
         MISC,
         ("assert_true", &[]),
@@ -373,12 +377,12 @@ fn zero_of(ty: &SqlType) -> Scalar {
     }
 }
 
-/// SplitMix64, seeded by the operating system's randomness unless a seed is given.
+/// SplitMix64, seeded by the operating system's randomness.
 struct Random(u64);
 
 impl Random {
-    fn new(seed: Option<i64>) -> Self {
-        Self(seed.map_or_else(|| RandomState::new().hash_one(0u8), |seed| seed as u64))
+    fn new() -> Self {
+        Self(RandomState::new().hash_one(0u8))
     }
 
     fn next(&mut self) -> u64 {

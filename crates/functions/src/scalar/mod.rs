@@ -9,6 +9,7 @@ mod attempt;
 mod datetime;
 mod math;
 mod misc;
+mod random;
 mod string;
 #[cfg(test)]
 mod tests;
@@ -238,6 +239,11 @@ impl ScalarKernel for Kernel {
     }
 }
 
+/// Whether a text names a time zone.
+pub(crate) fn is_time_zone(name: &str) -> bool {
+    datetime::is_time_zone(name)
+}
+
 /// Registers all scalar functions.
 pub fn register(registry: &mut FunctionRegistry) {
     let groups = [string::TABLES, math::TABLES, datetime::TABLES, misc::TABLES];
@@ -245,4 +251,5 @@ pub fn register(registry: &mut FunctionRegistry) {
         registry.register_scalar(Arc::new(*function));
     }
     attempt::register(registry);
+    random::register(registry);
 }

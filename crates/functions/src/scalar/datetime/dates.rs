@@ -377,7 +377,9 @@ fn timestampadd(a: &Args) -> Result<ArrayRef> {
                 n.checked_mul(days * DAY).and_then(|m| local.checked_add(m)).map(|l| zone.to_utc(l))
             }
         };
-        moved.map(Some).ok_or_else(|| check::overflow("Datetime operation", ""))
+        moved.map(Some).ok_or_else(|| {
+            Error::compute("DATETIME_OVERFLOW", "22008", format!("Datetime operation overflow: add {n} to a time."))
+        })
     })
 }
 

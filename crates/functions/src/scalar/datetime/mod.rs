@@ -16,3 +16,8 @@ pub(super) const TABLES: &[&[Function]] = &[fields::FUNCTIONS, dates::FUNCTIONS,
 
 /// The category of the functions here.
 const CATEGORY: &str = "datetime";
+
+/// Whether a text names a time zone.
+pub(super) fn is_time_zone(name: &str) -> bool {
+    zone::Zone::parse(name).is_ok()
+}

@@ -6,6 +6,7 @@ use firesteel_common::scalar::format_decimal;
 use firesteel_common::{Error, Result};
 use firesteel_expr::Signature;
 
+use super::charset::Charset;
 use crate::check;
 use crate::scalar::{Args, Function, Sig, function};
 
@@ -96,15 +97,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
         CATEGORY,
         ("encode", &[]),
         "encode(str, charset)",
-        "Converts a string to a binary in UTF-8 or US-ASCII.",
+        "Converts a string to a binary in a charset: US-ASCII, ISO-8859-1, UTF-8, UTF-16, UTF-16BE, UTF-16LE, UTF-32.",
         &[("SELECT hex(encode('abc', 'utf-8'))", "616263")],
         Sig::Fixed(&[Str, Str], 2, &Binary),
         |a| {
             let (s, charset) = (a.strings(0)?, a.strings(1)?);
             a.try_binaries(|i| {
                 let (Some(s), Some(charset)) = (s.get(i), charset.get(i)) else { return Ok(None) };
-                check_charset("encode", charset)?;
-                Ok(Some(s.as_bytes().to_vec()))
+                Charset::of("encode", charset)?.encode(s).map(Some)
             })
         },
     )
@@ -113,15 +113,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
         CATEGORY,
         ("decode", &[]),
         "decode(bin, charset)",
-        "Converts a binary in UTF-8 or US-ASCII to a string.",
+        "Converts a binary in a charset, as those of `encode`, to a string.",
         &[("SELECT decode(encode('abc', 'utf-8'), 'utf-8')", "abc")],
         Sig::Fixed(&[Binary, Str], 2, &Str),
         |a| {
             let (b, charset) = (a.binaries(0)?, a.strings(1)?);
             a.try_strings(|i| {
                 let (Some(b), Some(charset)) = (b.get(i), charset.get(i)) else { return Ok(None) };
-                check_charset("decode", charset)?;
-                Ok(Some(String::from_utf8_lossy(b)))
+                Charset::of("decode", charset)?.decode(b).map(Some)
             })
         },
     )
@@ -162,19 +161,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
     )
     .infallible(),
 ];
-
-fn check_charset(function: &str, charset: &str) -> Result<()> {
-    if ["utf-8", "utf8", "us-ascii"].contains(&charset.to_lowercase().as_str()) {
-        return Ok(());
-    }
-    Err(Error::compute(
-        "INVALID_PARAMETER_VALUE.CHARSET",
-        "22023",
-        format!(
-            "The value of parameter(s) `charset` in `{function}` is invalid: expects one of the charsets UTF-8, US-ASCII, but got {charset}."
-        ),
-    ))
-}
 
 fn to_hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
@@ -231,7 +217,7 @@ fn crc32(bytes: &[u8]) -> i64 {
 }
 
 /// Inserts a comma between groups of three digits.
-fn grouped(text: &str) -> String {
+pub(super) fn grouped(text: &str) -> String {
     let (sign, digits) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
     let (whole, fraction) = digits.find('.').map_or((digits, ""), |dot| digits.split_at(dot));
     let mut out = String::from(sign);

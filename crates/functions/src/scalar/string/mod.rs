@@ -1,16 +1,28 @@
 //! String functions. Positions and lengths count characters, from 1.
 
 mod basic;
+mod charset;
+mod digest;
 mod encode;
+mod format;
 mod pattern;
 mod search;
+mod url;
 
 use arrow::array::ArrayRef;
 use firesteel_common::Result;
 
 use super::{Args, Function, Sig, function};
 
-pub(super) const TABLES: &[&[Function]] = &[basic::FUNCTIONS, search::FUNCTIONS, encode::FUNCTIONS, pattern::FUNCTIONS];
+pub(super) const TABLES: &[&[Function]] = &[
+    basic::FUNCTIONS,
+    search::FUNCTIONS,
+    encode::FUNCTIONS,
+    pattern::FUNCTIONS,
+    digest::FUNCTIONS,
+    format::FUNCTIONS,
+    url::FUNCTIONS,
+];
 
 /// A function of the category `string`.
 const fn string(

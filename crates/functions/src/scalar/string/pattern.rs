@@ -1,6 +1,6 @@
 //! Regular expressions. A constant pattern is compiled once per batch.
 //!
-//! The syntax is Rust's `regex`, which has no look-around and no back-references; it takes time
+//! The syntax is Java's as far as Rust's `regex` has it, which has no look-around and no back-references; it takes time
 //! linear in the input whatever the pattern.
 
 use std::collections::HashMap;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use firesteel_common::SqlType::{Int, String as Str};
 use firesteel_common::{Error, ErrorKind, Result};
+use firesteel_expr::kernels::java_regex::translate;
 use regex::Regex;
 
 use crate::scalar::{Args, Function, Sig, function};
@@ -105,7 +106,7 @@ impl Cache {
         }
         let regex = match self.all.get(pattern) {
             Some(regex) => regex.clone(),
-            None => Arc::new(Regex::new(pattern).map_err(|e| invalid(function, pattern, e))?),
+            None => Arc::new(Regex::new(&translate(pattern)).map_err(|e| invalid(function, pattern, e))?),
         };
         self.all.insert(pattern.to_owned(), regex.clone());
         self.last = Some((pattern.to_owned(), regex.clone()));
