@@ -6,7 +6,7 @@ use std::sync::Arc;
 use firesteel_catalog::{CatalogEntry, TableName, ViewBody};
 use firesteel_common::config::SETTINGS;
 use firesteel_common::{Error, Result, Scalar, Span, SqlType};
-use firesteel_sql::{BoundQuery, ExplainMode as SqlExplain, Statement};
+use firesteel_sql::{BoundQuery, ExplainMode as SqlExplain, ShowNames, Statement};
 use futures::future::BoxFuture;
 
 use crate::dataframe::DataFrame;
@@ -76,7 +76,14 @@ fn inspect(session: &Session, statement: Statement, tables: &StatementTables) ->
             let rows = columns_of(session, &table, tables)?.into_iter().map(|(name, _)| vec![Scalar::string(&name)]);
             session.rows(&[("col_name", SqlType::String)], rows.collect())
         }
-        Statement::Describe { table, extended } => describe_table(session, &table, extended, tables),
+        Statement::ShowNames { what, like } => show_names(session, what, like.as_deref()),
+        Statement::DescribeSchema(name) => {
+            let row = |name: &str, value: &str| vec![Scalar::string(name), Scalar::string(value)];
+            let rows = vec![row("Catalog Name", CATALOG), row("Namespace Name", &name.to_lowercase())];
+            session.rows(&[("info_name", SqlType::String), ("info_value", SqlType::String)], rows)
+        }
+        Statement::Describe { table, column: Some(column), .. } => describe_column(session, &table, &column, tables),
+        Statement::Describe { table, extended, .. } => describe_table(session, &table, extended, tables),
         Statement::DescribeFunction { name, extended } => describe_function(session, &name, extended),
         Statement::Set(None) => settings(session, false),
         Statement::SetVerbose => settings(session, true),
@@ -244,6 +251,45 @@ fn describe_table(session: &Session, name: &TableName, extended: bool, tables: &
     session.rows(&DESCRIBE, rows)
 }
 
+/// The catalog's name: there is one.
+const CATALOG: &str = "spark_catalog";
+
+fn show_names(session: &Session, what: ShowNames, like: Option<&str>) -> Result<DataFrame> {
+    let schema = firesteel_catalog::catalog::DEFAULT_SCHEMA;
+    let fits = |name: &str| like.is_none_or(|pattern| matches(name, pattern));
+    let column = |title, name: &str| {
+        let rows = fits(name).then(|| vec![Scalar::string(name)]);
+        session.rows(&[(title, SqlType::String)], rows.into_iter().collect())
+    };
+    match what {
+        ShowNames::Schemas => column("namespace", schema),
+        ShowNames::Catalogs => column("catalog", CATALOG),
+        ShowNames::Current => session.rows(
+            &[("catalog", SqlType::String), ("namespace", SqlType::String)],
+            vec![vec![Scalar::string(CATALOG), Scalar::string(schema)]],
+        ),
+    }
+}
+
+fn describe_column(session: &Session, name: &TableName, column: &str, tables: &StatementTables) -> Result<DataFrame> {
+    let columns = columns_of(session, name, tables)?;
+    let (found, ty) = columns.iter().find(|(known, _)| known.eq_ignore_ascii_case(column)).ok_or_else(|| {
+        let names: Vec<String> = columns.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let message = format!(
+            "A column, variable, or function parameter with name `{column}` cannot be resolved. Did you mean one of the following? [{}].",
+            names.join(", ")
+        );
+        Error::bind("UNRESOLVED_COLUMN.WITH_SUGGESTION", "42703", message)
+    })?;
+    let row = |name: &str, value: Scalar| vec![Scalar::string(name), value];
+    let rows = vec![
+        row("col_name", Scalar::string(found)),
+        row("data_type", Scalar::string(&ty.to_string().to_lowercase())),
+        row("comment", Scalar::Null(SqlType::String)),
+    ];
+    session.rows(&[("info_name", SqlType::String), ("info_value", SqlType::String)], rows)
+}
+
 fn describe_function(session: &Session, name: &str, extended: bool) -> Result<DataFrame> {
     let registry = session.registry();
     let doc = match (registry.scalar(name), registry.aggregate(name)) {
@@ -264,6 +310,13 @@ fn describe_function(session: &Session, name: &str, extended: bool) -> Result<Da
 fn set(session: &Session, key: &str, value: Option<&str>) -> Result<DataFrame> {
     let shown = match value {
         Some(value) => {
+            let zone = value.trim().trim_matches(['\'', '"']);
+            if key.eq_ignore_ascii_case("spark.sql.session.timeZone") && !firesteel_functions::is_time_zone(zone) {
+                let message = format!(
+                    "The value '{zone}' in the config \"{key}\" is invalid. Cannot resolve the given timezone."
+                );
+                return Err(Error::bind("INVALID_CONF_VALUE.TIME_ZONE", "22022", message));
+            }
             if !session.set(key, value)? {
                 tracing::warn!(key, "the setting has no effect here");
             }

@@ -290,7 +290,12 @@ impl Session {
 
     /// Names of functions, sorted.
     pub fn function_names(&self) -> Vec<String> {
-        self.registry().names().into_iter().map(str::to_owned).collect()
+        let registry = self.registry();
+        let mut names: Vec<String> = registry.names().into_iter().map(str::to_owned).collect();
+        names.extend(firesteel_sql::names_without_registry().map(str::to_owned));
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// Whether it is the same session, and not one that is like it.

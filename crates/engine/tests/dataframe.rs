@@ -174,7 +174,7 @@ fn window_functions() {
         let shares = shares.with_column("share", col("s") / sum("s").over(Window::all())).unwrap();
         assert_eq!(sorted_rows(&shares).await, ["a 3 0.3", "b 7 0.7"]);
         let error = shares.select(row_number().over(Window::all())).unwrap_err();
-        assert_eq!(error.condition(), "WINDOW_FUNCTION_AND_FRAME_MISMATCH");
+        assert_eq!(error.condition(), "WINDOW_FUNCTION_FRAME_NOT_ORDERED");
     });
 }
 
@@ -192,7 +192,7 @@ fn errors_carry_the_conditions_of_sql() {
         assert_eq!(condition(df.agg(sum(sum("n")))), "NESTED_AGGREGATE_FUNCTION");
         assert_eq!(condition(df.select(call_function("uper", "shop"))), "UNRESOLVED_ROUTINE");
         assert_eq!(condition(df.select(row_number())), "WINDOW_FUNCTION_WITHOUT_OVER_CLAUSE");
-        assert_eq!(condition(df.select(col("n").cast(SqlType::Date))), "DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION");
+        assert_eq!(condition(df.select(col("n").cast(SqlType::Date))), "DATATYPE_MISMATCH.CAST_WITH_FUNC_SUGGESTION");
         assert_eq!(condition(df.select(expr("n +"))), "PARSE_SYNTAX_ERROR");
         let division = df.select(col("n") / (col("n") - 1)).unwrap().collect().await.unwrap_err();
         assert_eq!(division.condition(), "DIVIDE_BY_ZERO");

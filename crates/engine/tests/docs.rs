@@ -97,14 +97,11 @@ fn is_same(found: &str, expected: &str) -> bool {
     }
 }
 
-/// The parser does not take units of time as arguments yet.
-const UNITS: [&str; 2] = ["timestampadd", "timestampdiff"];
-
 #[test]
 fn examples_of_functions_are_true() {
     let session = common::session();
     let mut wrong = Vec::new();
-    for doc in firesteel_functions::builtin_registry().docs().iter().filter(|doc| !UNITS.contains(&doc.name)) {
+    for doc in firesteel_functions::builtin_registry().docs() {
         for (sql, expected) in doc.examples {
             let statement = if sql.starts_with("SELECT") { (*sql).to_owned() } else { format!("SELECT {sql}") };
             let found = common::run(async {

@@ -97,15 +97,28 @@ pub fn bind_cast(input: Expr, to: &SqlType, safe: bool, span: Span, ansi: bool) 
     }
     if !can_cast(&from, to, ansi) {
         let name = if safe { "TRY_CAST" } else { "CAST" };
-        return Err(Error::new(
+        let instead = match (&from, to) {
+            (from, SqlType::Date) if from.is_numeric() => Some("date_from_unix_date"),
+            (SqlType::Date, to) if to.is_numeric() => Some("unix_date"),
+            _ => None,
+        };
+        let error = Error::new(
             ErrorKind::Type,
-            "DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION",
+            if instead.is_some() {
+                "DATATYPE_MISMATCH.CAST_WITH_FUNC_SUGGESTION"
+            } else {
+                "DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION"
+            },
             "42K09",
             format!(
                 "Cannot resolve \"{name}({input} AS {to})\" due to data type mismatch: cannot cast \"{from}\" to \"{to}\"."
             ),
         )
-        .at(span));
+        .at(span);
+        return Err(match instead {
+            Some(function) => error.with_hint(format!("use `{function}` instead")),
+            None => error,
+        });
     }
     if let Expr::Literal(Scalar::Null(_)) = input {
         return Ok(Expr::null(to.clone()));
@@ -237,9 +250,13 @@ pub fn wrong_num_args(name: &str, expected: &str, actual: usize) -> Error {
     )
 }
 
-/// The error for a name that no function has, with names like it as a hint.
+/// The error for a name that no function has, with names like it as a hint; for a function of Spark's that is not
+/// there yet, one that says so.
 pub fn unresolved_routine(name: &str, span: Span, registry: &FunctionRegistry) -> Error {
     let lower = name.to_lowercase();
+    if crate::missing::FUNCTIONS.contains(&lower.as_str()) {
+        return Error::unsupported(format!("The function `{lower}` is not supported yet.")).at(span);
+    }
     let mut near: Vec<(usize, &str)> = registry
         .names()
         .into_iter()

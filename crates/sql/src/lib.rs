@@ -8,12 +8,14 @@
 pub mod binder;
 pub mod call;
 mod literal;
+mod missing;
 pub mod parser;
 mod types;
 
 pub use binder::frame;
+pub use binder::function::names_without_registry;
 pub use binder::statement::{
-    BoundQuery, CreateTable, ExplainMode, OutputColumn, Statement, bind, bind_expression, bind_select_item,
+    BoundQuery, CreateTable, ExplainMode, OutputColumn, ShowNames, Statement, bind, bind_expression, bind_select_item,
     filter_condition,
 };
 pub use binder::{BindContext, Parameters, TableLookup, fresh_ids};

@@ -2,7 +2,9 @@
 
 use firesteel_common::sql_type::MAX_PRECISION;
 use firesteel_common::{Error, Result, Scalar, Span};
-use sqlparser::ast::{DateTimeField, Expr, Interval, UnaryOperator, Value};
+use sqlparser::ast::{DateTimeField, Expr, Interval, Spanned, UnaryOperator, Value};
+
+use crate::parser::lexer::span_of;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
@@ -17,8 +19,12 @@ pub(crate) fn number(text: &str) -> Result<Scalar> {
             format!("Numeric literal {text} is outside the valid range for {name}."),
         )
     };
+    let too_precise = || {
+        let message = format!("The literal {text} exceeds the max precision of DECIMAL, {MAX_PRECISION}.");
+        Error::bind("DECIMAL_PRECISION_EXCEEDS_MAX_PRECISION", "22003", message)
+    };
     if let Some(digits) = upper.strip_suffix("BD") {
-        return decimal(digits).ok_or_else(|| out_of_range("decimal"));
+        return decimal(digits).ok_or_else(too_precise);
     }
     let suffix = upper.chars().last().filter(char::is_ascii_alphabetic);
     let digits = upper.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -26,16 +32,21 @@ pub(crate) fn number(text: &str) -> Result<Scalar> {
         Some('L') => digits.parse().map(Scalar::BigInt).map_err(|_| out_of_range("bigint")),
         Some('S') => digits.parse().map(Scalar::SmallInt).map_err(|_| out_of_range("smallint")),
         Some('Y') => digits.parse().map(Scalar::TinyInt).map_err(|_| out_of_range("tinyint")),
-        Some('F') => digits.parse().map(Scalar::Float).map_err(|_| out_of_range("float")),
-        Some('D') => digits.parse().map(Scalar::Double).map_err(|_| out_of_range("double")),
-        _ if upper.contains('E') => upper.parse().map(Scalar::Double).map_err(|_| out_of_range("double")),
-        _ if upper.contains('.') => decimal(&upper).ok_or_else(|| out_of_range("decimal")),
+        Some('F') => finite::<f32>(digits).map(Scalar::Float).ok_or_else(|| out_of_range("float")),
+        Some('D') => finite::<f64>(digits).map(Scalar::Double).ok_or_else(|| out_of_range("double")),
+        _ if upper.contains('E') => finite::<f64>(&upper).map(Scalar::Double).ok_or_else(|| out_of_range("double")),
+        _ if upper.contains('.') => decimal(&upper).ok_or_else(too_precise),
         _ => Ok(match (upper.parse::<i32>(), upper.parse::<i64>()) {
             (Ok(value), _) => Scalar::Int(value),
             (_, Ok(value)) => Scalar::BigInt(value),
-            _ => decimal(&upper).ok_or_else(|| out_of_range("decimal"))?,
+            _ => decimal(&upper).ok_or_else(too_precise)?,
         }),
     }
+}
+
+/// A number that is not too great for its type.
+fn finite<T: std::str::FromStr + Into<f64> + Copy>(text: &str) -> Option<T> {
+    text.parse().ok().filter(|value: &T| (*value).into().is_finite())
 }
 
 /// A decimal of just the precision and scale that the digits need.
@@ -70,6 +81,14 @@ pub(crate) fn negative_number(text: &str) -> Result<Scalar> {
         && let Ok(value) = format!("-{digits}").parse()
     {
         return Ok(Scalar::BigInt(value));
+    }
+    let least = match text.chars().last() {
+        Some('Y' | 'y') => format!("-{}", &text[..text.len() - 1]).parse().map(Scalar::TinyInt).ok(),
+        Some('S' | 's') => format!("-{}", &text[..text.len() - 1]).parse().map(Scalar::SmallInt).ok(),
+        _ => None,
+    };
+    if let Some(value) = least {
+        return Ok(value);
     }
     Ok(match number(text)? {
         Scalar::TinyInt(v) => Scalar::TinyInt(-v),
@@ -135,7 +154,13 @@ pub(crate) fn interval(interval: &Interval, span: Span) -> Result<Scalar> {
     if let Some(DateTimeField::Custom(leading)) = &interval.leading_field {
         let Some(DateTimeField::Custom(last)) = &interval.last_field else { return Err(invalid()) };
         let text = constant_text(&interval.value).ok_or_else(invalid)?;
-        return range(&text, &leading.value, &last.value).ok_or_else(invalid);
+        return range(&text, &leading.value, &last.value).ok_or_else(|| {
+            let message = format!(
+                "Error parsing '{text}' to interval: it has not the form of {} TO {}, or a field is out of range.",
+                leading.value, last.value
+            );
+            Error::bind("INVALID_INTERVAL_FORMAT.INTERVAL_PARSING", "22006", message).at(span_of(interval.value.span()))
+        });
     }
     let mut parts = Vec::new();
     if let Expr::Tuple(values) = interval.value.as_ref() {
@@ -233,6 +258,16 @@ fn range(text: &str, leading: &str, last: &str) -> Option<Scalar> {
         (body.split([' ', ':']).filter(|part| !part.is_empty()).collect(), UNITS.get(from..=to)?.to_vec())
     };
     if values.len() != units.len() {
+        return None;
+    }
+    // Only the first field may be of any size.
+    let limit = |unit: &str| match unit {
+        "MONTH" => 12.0,
+        "HOUR" => 24.0,
+        _ => 60.0,
+    };
+    let in_range = |(value, unit): (&&str, &&str)| value.parse::<f64>().is_ok_and(|value| value < limit(unit));
+    if !values.iter().zip(&units).skip(1).all(in_range) {
         return None;
     }
     let parts: Vec<(String, String)> =

@@ -14,7 +14,7 @@ use firesteel_plan::{JoinKey, JoinKind, LogicalOp, LogicalPlan, SetOperation};
 
 use super::copy::fresh_copy;
 use super::shapes::value_or_empty;
-use super::two;
+use super::{split_null_aware, two};
 use crate::rule::OptimizerContext;
 use crate::util::{
     ColumnMap, column_set, filter, free_columns, is_constant, key_predicate, not_false, pass, substitute, touches,
@@ -271,8 +271,9 @@ impl Domain<'_, '_> {
         let (left_reads, right_reads) = (self.reads_outer(&left), self.reads_outer(&right));
         let mut null_aware = null_aware;
         if null_aware && (right_reads || condition_reads) {
-            if !matches!(kind, JoinKind::LeftAnti) {
-                return Err(Error::unsupported("IN as a value inside this correlated subquery is not supported."));
+            if let JoinKind::Mark(mark) = kind {
+                let conjuncts = rest.into_iter().chain(on.into_iter().map(key_predicate)).collect();
+                return self.push(split_null_aware(mark, conjuncts, left, right, self.cx)?);
             }
             null_aware = false;
             rest = rest.into_iter().chain(on.drain(..).map(key_predicate)).map(not_false).collect();

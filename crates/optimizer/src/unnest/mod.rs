@@ -171,6 +171,37 @@ fn unnest_unknown(
     let (is_true, is_unknown) = (flag("matched"), flag("unknown"));
     let plan = unnest(JoinKind::Mark(is_true.clone()), Some(condition), left, right, true, cx)?;
     let plan = unnest(JoinKind::Mark(is_unknown.clone()), Some(unknown), plan, again, true, cx)?;
+    Ok(three_valued(mark, is_true, is_unknown, output, plan, cx))
+}
+
+/// A null-aware mark join as two that are not, for where it cannot stay one: further conditions would join its key.
+fn split_null_aware(
+    mark: ColumnRef,
+    conjuncts: Vec<Expr>,
+    left: LogicalPlan,
+    right: LogicalPlan,
+    cx: &OptimizerContext<'_>,
+) -> Result<LogicalPlan> {
+    let output = left.columns();
+    let (again, renamed) = copy::fresh_copy(&right, cx.ids)?;
+    let renamed = renamed.into_iter().map(|(id, c)| (id, Expr::Column(c))).collect();
+    let condition = Expr::and(conjuncts);
+    let unknown = Expr::predicate(op::IS_NULL, vec![substitute(condition.clone(), &renamed)]);
+    let flag = |name: &str| ColumnRef { id: cx.ids.column(), name: name.into(), ty: SqlType::Boolean, nullable: false };
+    let (is_true, is_unknown) = (flag("matched"), flag("unknown"));
+    let plan = plain_join(JoinKind::Mark(is_true.clone()), condition.conjuncts(), left, right, false, cx);
+    let plan = plain_join(JoinKind::Mark(is_unknown.clone()), vec![unknown], plan, again, false, cx);
+    Ok(three_valued(mark, is_true, is_unknown, output, plan, cx))
+}
+
+fn three_valued(
+    mark: ColumnRef,
+    is_true: ColumnRef,
+    is_unknown: ColumnRef,
+    output: Vec<ColumnRef>,
+    plan: LogicalPlan,
+    cx: &OptimizerContext<'_>,
+) -> LogicalPlan {
     let value = Expr::Case {
         branches: vec![
             (Expr::Column(is_true), Expr::true_()),
@@ -180,5 +211,5 @@ fn unnest_unknown(
     };
     let mut exprs = pass(output);
     exprs.push((mark, value));
-    Ok(LogicalPlan::unary(cx.ids.node(), LogicalOp::Project { exprs }, plan))
+    LogicalPlan::unary(cx.ids.node(), LogicalOp::Project { exprs }, plan)
 }

@@ -380,8 +380,8 @@ impl Rewriter {
         subqueries
             .into_iter()
             .map(|subquery| {
-                let condition = subquery.condition.map(|c| self.rewrite(c, "")).transpose().at(Span::NONE)?;
-                let plan = self.rewrite_plan(subquery.plan)?;
+                let condition = subquery.condition.map(|c| self.rewrite(c, "")).transpose().at(subquery.span)?;
+                let plan = self.rewrite_plan(subquery.plan).at(subquery.span)?;
                 Ok(PendingSubquery { condition, plan, ..subquery })
             })
             .collect()
@@ -436,6 +436,7 @@ pub(crate) fn ordinal(expr: &ast::Expr) -> Option<i64> {
             Value::Number(text, _) => text.parse().ok(),
             _ => None,
         },
+        ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => ordinal(expr).map(|position| -position),
         _ => None,
     }
 }

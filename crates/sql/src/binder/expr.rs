@@ -1,8 +1,9 @@
 //! Expressions.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use firesteel_common::{Error, Result, Scalar, Span, SqlType};
+use firesteel_common::{ColumnId, Error, Result, Scalar, Span, SqlType};
 use firesteel_expr::{ColumnRef, Expr, op};
 use firesteel_plan::{JoinKind, LogicalPlan};
 use sqlparser::ast::{
@@ -32,6 +33,8 @@ pub(crate) struct PendingSubquery {
     pub(crate) kind: JoinKind,
     pub(crate) condition: Option<Expr>,
     pub(crate) plan: LogicalPlan,
+    /// Where it is written.
+    pub(crate) span: Span,
 }
 
 /// Where an expression stands, and what is collected from it.
@@ -57,6 +60,18 @@ pub(crate) struct ExprCx<'e, 'a> {
     pub(crate) subqueries: Vec<PendingSubquery>,
     /// Subqueries in arguments of aggregates.
     pub(crate) below: Vec<PendingSubquery>,
+}
+
+impl PendingSubquery {
+    /// Whether it reads columns that `plan` returns.
+    pub(crate) fn reads(&self, plan: &LogicalPlan) -> bool {
+        let columns: BTreeSet<ColumnId> = plan.column_ids().into_iter().collect();
+        let mut found = self.condition.as_ref().is_some_and(|e| !e.reads_only(|id| !columns.contains(&id)));
+        self.plan.visit(&mut |node| {
+            found |= node.expressions().iter().any(|e| !e.reads_only(|id| !columns.contains(&id)));
+        });
+        found
+    }
 }
 
 impl<'e, 'a> ExprCx<'e, 'a> {
@@ -311,6 +326,14 @@ impl<'a> Binder<'a> {
             BinaryOperator::Custom(op) if op == crate::parser::lexer::UNSIGNED_SHIFT => "shiftrightunsigned",
             other => return Err(Error::unsupported(format!("The operator {other} is not supported.")).at(span)),
         };
+        // A text is moved by days and seconds as the time that it is.
+        if matches!(operator, BinaryOperator::Plus | BinaryOperator::Minus)
+            && left.ty().is_string()
+            && right.ty() == SqlType::IntervalDayTime
+        {
+            let left = bind_cast(left, &SqlType::Timestamp, false, span, self.cx.config.ansi)?;
+            return self.call(name, vec![left, right], span);
+        }
         self.call(name, vec![left, right], span)
     }
 
@@ -362,7 +385,9 @@ impl<'a> Binder<'a> {
                     SqlType::Date => Expr::Literal(Scalar::Date(literal::date(text).ok_or_else(invalid)?)),
                     // A timestamp depends on the session's zone, which the evaluator knows.
                     SqlType::Timestamp | SqlType::TimestampNtz => {
-                        bind_cast(Expr::Literal(Scalar::string(text)), &to, false, span, ansi)?
+                        let value = bind_cast(Expr::Literal(Scalar::string(text)), &to, false, span, ansi)?;
+                        let known = self.fold(&value).is_ok() || !ansi;
+                        if known { value } else { return Err(invalid()) }
                     }
                     _ => return Err(Error::unsupported(format!("Literals of type {to} are not supported.")).at(span)),
                 };

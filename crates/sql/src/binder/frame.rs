@@ -134,7 +134,7 @@ impl<'a> FrameBinder<'a> {
     /// Errors: those of syntax, names and types; `UNSUPPORTED_FEATURE` for subqueries.
     pub fn text(&mut self, sql: &str) -> Result<Vec<(Arc<str>, Expr)>> {
         let parsed = parse_expression(sql)?;
-        let env = Env { scope: &self.scope, ctes: None, outer: None };
+        let env = Env::new(&self.scope, None, None);
         let binder = Binder::new(self.cx, &parsed.spans, 0);
         let mut ecx = ExprCx::plain(&env, self.scalar_only.unwrap_or("SELECT"));
         if self.scalar_only.is_none() {
@@ -199,7 +199,7 @@ impl<'a> FrameBinder<'a> {
 
     /// A call with OVER.
     ///
-    /// Errors: those of the function; `WINDOW_FUNCTION_AND_FRAME_MISMATCH`; those of a clause without window functions.
+    /// Errors: those of the function; `WINDOW_FUNCTION_FRAME_NOT_ORDERED`; those of a clause without window functions.
     pub fn window(
         &mut self,
         (name, args): (&str, Vec<Expr>),

@@ -52,7 +52,7 @@ impl<'a> Binder<'a> {
         Ok(all.unwrap_or_else(|| (self.one_row(), Scope::default())))
     }
 
-    fn factor(
+    pub(super) fn factor(
         &self,
         factor: &'a TableFactor,
         ctes: &Ctes<'a>,
@@ -60,20 +60,18 @@ impl<'a> Binder<'a> {
     ) -> Result<(LogicalPlan, Scope)> {
         match factor {
             TableFactor::Table { name, alias, args, version, sample, .. } => {
-                if version.is_some() || sample.is_some() {
-                    let message = "TABLESAMPLE and time travel are not supported.";
-                    return Err(Error::unsupported(message).at(name_span(name)));
+                if version.is_some() {
+                    return Err(Error::unsupported("Time travel is not supported.").at(name_span(name)));
                 }
-                match args {
-                    Some(args) => self.table_function(name, &args.args, alias.as_ref()),
-                    None => self.table(name, alias.as_ref(), ctes),
-                }
+                let (plan, scope) = match args {
+                    Some(args) => self.table_function(name, &args.args, alias.as_ref(), ctes, outer)?,
+                    None => self.table(name, alias.as_ref(), ctes, outer)?,
+                };
+                Ok((self.sample(plan, sample.as_ref())?, scope))
             }
             TableFactor::Derived { subquery, alias, sample, .. } => {
-                if sample.is_some() {
-                    return Err(Error::unsupported("TABLESAMPLE is not supported."));
-                }
                 let mut relation = self.query(subquery, ctes.clone(), outer)?;
+                relation.plan = self.sample(relation.plan, sample.as_ref())?;
                 let mut qualifier = Vec::new();
                 if let Some(alias) = alias {
                     rename(&mut relation, alias)?;
@@ -89,15 +87,33 @@ impl<'a> Binder<'a> {
                 rename(&mut relation, alias)?;
                 Ok((relation.plan, Scope::of(vec![alias.name.value.clone()], relation.columns)))
             }
-            TableFactor::Function { name, args, alias, .. } => self.table_function(name, args, alias.as_ref()),
-            TableFactor::Pivot { .. } => Err(Error::unsupported("PIVOT is not supported.")),
-            TableFactor::Unpivot { .. } => Err(Error::unsupported("UNPIVOT is not supported.")),
+            TableFactor::Function { name, args, alias, .. } => {
+                self.table_function(name, args, alias.as_ref(), ctes, outer)
+            }
+            TableFactor::Pivot { .. } => self.pivot(factor, ctes, outer),
+            TableFactor::Unpivot { .. } => self.unpivot(factor, ctes, outer),
             other => Err(Error::unsupported(format!("`{other}` in FROM is not supported."))),
         }
     }
 
-    fn table(&self, name: &'a ObjectName, alias: Option<&TableAlias>, ctes: &Ctes<'a>) -> Result<(LogicalPlan, Scope)> {
-        let (plan, mut scope) = self.named_relation(&table_name(name), name_span(name), ctes)?;
+    fn table(
+        &self,
+        name: &'a ObjectName,
+        alias: Option<&TableAlias>,
+        ctes: &Ctes<'a>,
+        outer: Option<&Env<'_, 'a>>,
+    ) -> Result<(LogicalPlan, Scope)> {
+        let (plan, scope) = self.named_relation(&table_name(name), name_span(name), ctes, outer)?;
+        self.aliased(plan, scope, alias)
+    }
+
+    /// A relation under the name of its alias, if it has one.
+    pub(super) fn aliased(
+        &self,
+        plan: LogicalPlan,
+        mut scope: Scope,
+        alias: Option<&TableAlias>,
+    ) -> Result<(LogicalPlan, Scope)> {
         if let Some(alias) = alias {
             let columns = scope.visible().map(|c| (c.name.clone(), c.column.clone())).collect();
             let mut relation = Relation { plan, columns };
@@ -109,9 +125,15 @@ impl<'a> Binder<'a> {
     }
 
     /// A CTE, a table or a view.
-    pub(crate) fn named_relation(&self, name: &TableName, span: Span, ctes: &Ctes<'a>) -> Result<(LogicalPlan, Scope)> {
+    pub(crate) fn named_relation(
+        &self,
+        name: &TableName,
+        span: Span,
+        ctes: &Ctes<'a>,
+        outer: Option<&Env<'_, 'a>>,
+    ) -> Result<(LogicalPlan, Scope)> {
         if let [one] = name.0.as_slice()
-            && let Some(relation) = self.cte(one, span, ctes)?
+            && let Some(relation) = self.cte(one, span, ctes, outer)?
         {
             return Ok((relation.plan, Scope::of(vec![one.clone()], relation.columns)));
         }
@@ -187,23 +209,34 @@ impl<'a> Binder<'a> {
         name: &'a ObjectName,
         args: &'a [FunctionArg],
         alias: Option<&TableAlias>,
+        ctes: &Ctes<'a>,
+        outer: Option<&Env<'_, 'a>>,
     ) -> Result<(LogicalPlan, Scope)> {
         let span = self.spans.call(name_span(name));
         let called = table_name(name);
         let function = called.0.last().map(|n| n.to_lowercase()).unwrap_or_default();
+        if function == "identifier"
+            && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))] = args
+        {
+            let text = self.constant(expr, "IDENTIFIER")?;
+            let Some(text) = text.as_str() else {
+                let message = "The argument of IDENTIFIER must be a string.";
+                return Err(Error::bind("NOT_A_CONSTANT_STRING.WRONG_TYPE", "42601", message).at(span));
+            };
+            let name = TableName(text.split('.').map(|part| part.trim_matches('`').to_owned()).collect());
+            let (plan, scope) = self.named_relation(&name, span, ctes, outer)?;
+            return self.aliased(plan, scope, alias);
+        }
         if function != "range" {
             let message = format!("Could not resolve `{function}` to a table-valued function.");
             return Err(Error::bind("UNRESOLVABLE_TABLE_VALUED_FUNCTION", "42883", message).at(span));
         }
-        let scope = Scope::default();
-        let env = Env { scope: &scope, ctes: None, outer: None };
         let mut numbers = Vec::new();
         for arg in args {
             let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else {
                 return Err(Error::unsupported("Named arguments of range are not supported.").at(span));
             };
-            let bound = self.expr(expr, &mut ExprCx::plain(&env, "range"))?;
-            let value = bound.as_literal().and_then(Scalar::as_i64);
+            let value = self.constant(expr, "range")?.as_i64();
             numbers.push(value.ok_or_else(|| Error::unsupported("Arguments of range must be integers.").at(span))?);
         }
         let (start, end, step) = match numbers.as_slice() {
@@ -290,10 +323,10 @@ impl<'a> Binder<'a> {
         ctes: &Ctes<'a>,
         outer: Option<&Env<'_, 'a>>,
     ) -> Result<(LogicalPlan, Scope)> {
-        let (left_plan, left_scope) = left;
+        let (mut left_plan, left_scope) = left;
         let lateral = matches!(right, TableFactor::Derived { lateral: true, .. });
-        let (right_plan, right_scope) = if lateral {
-            let env = Env { scope: &left_scope, ctes: ctes.clone(), outer };
+        let (mut right_plan, right_scope) = if lateral {
+            let env = Env::new(&left_scope, ctes.clone(), outer);
             self.factor(right, ctes, Some(&env))?
         } else {
             self.factor(right, ctes, outer)?
@@ -303,7 +336,7 @@ impl<'a> Binder<'a> {
         let both = Scope { columns: left_scope.columns.iter().chain(&right_scope.columns).cloned().collect() };
         let condition = match shape.constraint {
             JoinConstraint::On(on) => {
-                let env = Env { scope: &both, ctes: ctes.clone(), outer };
+                let env = Env::new(&both, ctes.clone(), outer);
                 let mut cx = ExprCx::plain(&env, "JOIN");
                 let condition = self.predicate_or(on, &mut cx, ("JOIN_CONDITION_IS_NOT_BOOLEAN_TYPE", "42K0E"))?;
                 cx_subqueries = cx.subqueries;
@@ -327,7 +360,19 @@ impl<'a> Binder<'a> {
         };
         let kind = shape.kind.clone();
         if !cx_subqueries.is_empty() && (kind != JoinKind::Inner || lateral) {
-            return Err(Error::unsupported("Subqueries in the condition of an outer join are not supported."));
+            // What a subquery yields for a row of one side is computed below the join, on that side.
+            for subquery in std::mem::take(&mut cx_subqueries) {
+                if !subquery.reads(&left_plan) && !lateral {
+                    right_plan = self.attach(right_plan, vec![subquery]);
+                } else if !subquery.reads(&right_plan) {
+                    left_plan = self.attach(left_plan, vec![subquery]);
+                } else {
+                    let condition =
+                        "UNSUPPORTED_SUBQUERY_EXPRESSION_CATEGORY.UNSUPPORTED_CORRELATED_EXPRESSION_IN_JOIN_CONDITION";
+                    let message = "Correlated subqueries in the join predicate cannot reference both join inputs.";
+                    return Err(Error::bind(condition, "0A000", message).at(subquery.span));
+                }
+            }
         }
         let id = self.cx.ids.node();
         let plan = if lateral {

@@ -8,8 +8,9 @@ mod aggregate;
 mod expr;
 pub mod frame;
 mod from;
-mod function;
+pub mod function;
 mod names;
+mod pivot;
 mod query;
 mod scope;
 mod select;
@@ -81,6 +82,8 @@ const MAX_DEPTH: usize = 64;
 pub(crate) struct CteNode<'a> {
     cte: &'a Cte,
     recursive: bool,
+    /// Environments around the query that defines it.
+    depth: usize,
     outer: Ctes<'a>,
 }
 

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use firesteel_common::{Error, Result, Span, SqlType};
-use firesteel_expr::{Expr, SortKey};
+use firesteel_common::{Error, Result, Scalar, Span, SqlType};
+use firesteel_expr::{ColumnRef, EvalContext, Expr, SortKey};
 use firesteel_plan::{LogicalOp, LogicalPlan};
 use sqlparser::ast::{self, LimitClause, OrderBy, OrderByKind, Query, SetExpr, TableAlias, Values, With};
 
@@ -24,12 +24,9 @@ impl<'a> Binder<'a> {
 
     fn query_inner(&self, query: &'a Query, ctes: Ctes<'a>, outer: Option<&Env<'_, 'a>>) -> Result<Relation> {
         let ctes = match &query.with {
-            Some(with) => self.with_ctes(with, ctes)?,
+            Some(with) => self.with_ctes(with, ctes, Env::depth(outer))?,
             None => ctes,
         };
-        if !query.pipe_operators.is_empty() {
-            return Err(Error::unsupported("The pipe syntax (|>) is not supported."));
-        }
         let mut relation = match query.body.as_ref() {
             SetExpr::Select(select) => self.select(select, query.order_by.as_ref(), ctes.clone(), outer)?,
             body => {
@@ -48,7 +45,7 @@ impl<'a> Binder<'a> {
     }
 
     /// The tables of WITH, each visible to those after it.
-    fn with_ctes(&self, with: &'a With, outer: Ctes<'a>) -> Result<Ctes<'a>> {
+    fn with_ctes(&self, with: &'a With, outer: Ctes<'a>, depth: usize) -> Result<Ctes<'a>> {
         for (at, cte) in with.cte_tables.iter().enumerate() {
             let name = &cte.alias.name;
             if with.cte_tables[..at].iter().any(|other| self.same_name(&other.alias.name.value, &name.value)) {
@@ -56,7 +53,7 @@ impl<'a> Binder<'a> {
                 return Err(Error::bind("DUPLICATED_CTE_NAMES", "42602", message).at(ident_span(name)));
             }
         }
-        let node = |outer, cte| Some(Rc::new(CteNode { cte, recursive: with.recursive, outer }));
+        let node = |outer, cte| Some(Rc::new(CteNode { cte, recursive: with.recursive, depth, outer }));
         Ok(with.cte_tables.iter().fold(outer, node))
     }
 
@@ -70,7 +67,7 @@ impl<'a> Binder<'a> {
             SetExpr::Table(table) => {
                 let parts = table.schema_name.iter().chain(&table.table_name).cloned().collect();
                 let name = firesteel_catalog::TableName(parts);
-                let (plan, scope) = self.named_relation(&name, Span::NONE, &ctes)?;
+                let (plan, scope) = self.named_relation(&name, Span::NONE, &ctes, outer)?;
                 let columns = scope.visible().map(|c| (c.name.clone(), c.column.clone())).collect();
                 Ok(Relation { plan, columns })
             }
@@ -88,7 +85,7 @@ impl<'a> Binder<'a> {
     ) -> Result<Relation> {
         let Relation { plan, columns } = relation;
         let scope = Scope::of(Vec::new(), columns.clone());
-        let env = Env { scope: &scope, ctes, outer };
+        let env = Env::new(&scope, ctes, outer);
         let mut cx = ExprCx::plain(&env, "ORDER BY");
         let mut keys: Vec<SortKey> = Vec::new();
         match &order_by.kind {
@@ -110,11 +107,10 @@ impl<'a> Binder<'a> {
                 }
             }
         }
-        if !cx.subqueries.is_empty() {
-            return Err(Error::unsupported("Subqueries in ORDER BY of a set operation are not supported."));
-        }
+        let visible: Vec<ColumnRef> = columns.iter().map(|(_, column)| column.clone()).collect();
+        let plan = self.attach(plan, cx.subqueries);
         let plan = self.unary(LogicalOp::Sort { keys, fetch: None }, plan);
-        Ok(Relation { plan, columns })
+        Ok(Relation { plan: self.only(plan, &visible), columns })
     }
 
     /// LIMIT and OFFSET.
@@ -139,29 +135,63 @@ impl<'a> Binder<'a> {
 
     fn count(&self, expr: &'a ast::Expr, name: &str) -> Result<u64> {
         let scope = Scope::default();
-        let env = Env { scope: &scope, ctes: None, outer: None };
-        let bound = self.bind(expr, &mut ExprCx::plain(&env, "LIMIT"))?;
+        let env = Env::new(&scope, None, None);
+        let unfoldable = || {
+            let message = format!(
+                "The limit like expression \"{expr}\" is invalid. The {name} expression must evaluate to a constant value."
+            );
+            let span = span_of(ast::Spanned::span(expr));
+            Error::bind("INVALID_LIMIT_LIKE_EXPRESSION.IS_UNFOLDABLE", "42K0E", message).at(span)
+        };
+        let mut cx = ExprCx::plain(&env, "LIMIT");
+        let bound = match self.bind(expr, &mut cx) {
+            Ok(bound) if cx.subqueries.is_empty() => bound,
+            Ok(_) => return Err(unfoldable()),
+            Err(error) if error.condition().starts_with("UNRESOLVED_COLUMN") => return Err(unfoldable()),
+            Err(error) => return Err(error),
+        };
         let invalid = |condition, why: &str| {
             let message = format!("The limit like expression \"{expr}\" is invalid. The {name} expression {why}.");
             Error::bind(condition, "42K0E", message).at(bound.span)
         };
-        let Some(value) = bound.expr.as_literal() else {
-            return Err(invalid("INVALID_LIMIT_LIKE_EXPRESSION.IS_UNFOLDABLE", "must be a literal"));
-        };
-        match value.as_i64() {
+        if !matches!(bound.expr.ty(), SqlType::Int | SqlType::SmallInt | SqlType::TinyInt) {
+            return Err(invalid("INVALID_LIMIT_LIKE_EXPRESSION.DATA_TYPE", "must be integer type"));
+        }
+        match self.fold(&bound.expr)?.as_i64() {
             Some(n) if n < 0 => Err(invalid(
                 "INVALID_LIMIT_LIKE_EXPRESSION.IS_NEGATIVE",
                 &format!("must be equal to or greater than 0, but got {n}"),
             )),
             Some(n) => Ok(n as u64),
-            None => Err(invalid("INVALID_LIMIT_LIKE_EXPRESSION.DATA_TYPE", "must be integer type")),
+            None => Err(invalid("INVALID_LIMIT_LIKE_EXPRESSION.IS_NULL", "must not be null")),
         }
+    }
+
+    /// The value of an expression without columns.
+    pub(crate) fn fold(&self, expr: &Expr) -> Result<Scalar> {
+        if let Some(value) = expr.as_literal() {
+            return Ok(value.clone());
+        }
+        let cx = EvalContext {
+            registry: Arc::new(self.cx.registry.clone()),
+            ansi: self.cx.config.ansi,
+            time_zone: Arc::from(self.cx.config.time_zone.as_str()),
+            now: 0,
+        };
+        firesteel_expr::evaluate_constant(expr, &cx)
+    }
+
+    /// The value of an argument that must be known when the query is bound.
+    pub(crate) fn constant(&self, expr: &'a ast::Expr, clause: &'static str) -> Result<Scalar> {
+        let scope = Scope::default();
+        let env = Env::new(&scope, None, None);
+        self.fold(&self.expr(expr, &mut ExprCx::plain(&env, clause))?)
     }
 
     /// VALUES: columns are `col1`, `col2`, …, of the common types of the rows.
     fn values(&self, values: &'a Values, ctes: Ctes<'a>, outer: Option<&Env<'_, 'a>>) -> Result<Relation> {
         let scope = Scope::default();
-        let env = Env { scope: &scope, ctes, outer };
+        let env = Env::new(&scope, ctes, outer);
         let mut rows: Vec<Vec<Expr>> = Vec::with_capacity(values.rows.len());
         for row in &values.rows {
             let mut cx = ExprCx::plain(&env, "VALUES");
@@ -207,14 +237,25 @@ impl<'a> Binder<'a> {
     }
 
     /// The CTE of a name, bound anew.
-    pub(crate) fn cte(&self, name: &str, span: Span, ctes: &Ctes<'a>) -> Result<Option<Relation>> {
+    pub(crate) fn cte(
+        &self,
+        name: &str,
+        span: Span,
+        ctes: &Ctes<'a>,
+        outer: Option<&Env<'_, 'a>>,
+    ) -> Result<Option<Relation>> {
         let mut at = ctes.clone();
         while let Some(node) = at {
             if self.same_name(&node.cte.alias.name.value, name) {
                 if node.recursive && refers_to_itself(node.cte) {
                     return Err(Error::unsupported("Recursive common table expressions are not supported.").at(span));
                 }
-                let mut relation = self.query(&node.cte.query, node.outer.clone(), None)?;
+                // Names in it are those of the queries around the WITH, and not of those around its use.
+                let mut around = outer;
+                while let Some(env) = around.filter(|env| Env::depth(Some(*env)) > node.depth) {
+                    around = env.outer;
+                }
+                let mut relation = self.query(&node.cte.query, node.outer.clone(), around)?;
                 rename(&mut relation, &node.cte.alias)?;
                 return Ok(Some(relation));
             }

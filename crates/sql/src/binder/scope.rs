@@ -1,10 +1,11 @@
 //! Scopes: the columns that names may mean, and how a name is looked up.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use firesteel_catalog::catalog::edit_distance;
 use firesteel_common::{Error, Result, Span};
-use firesteel_expr::{ColumnRef, Expr};
+use firesteel_expr::{ColumnRef, Expr, NamedAggregate};
 use sqlparser::ast::Ident;
 
 use crate::binder::{Binder, Ctes, idents_span};
@@ -34,6 +35,21 @@ pub(crate) struct Env<'e, 'a> {
     pub(crate) scope: &'e Scope,
     pub(crate) ctes: Ctes<'a>,
     pub(crate) outer: Option<&'e Env<'e, 'a>>,
+    /// Where a subquery of the clause at hand leaves aggregates over this query's rows, if the clause may have any:
+    /// `HAVING EXISTS (SELECT 1 FROM u WHERE u.b < sum(t.b))`.
+    pub(crate) aggregates: Option<&'e RefCell<Vec<NamedAggregate>>>,
+}
+
+impl<'e, 'a> Env<'e, 'a> {
+    /// An environment of a clause without aggregates.
+    pub(crate) fn new(scope: &'e Scope, ctes: Ctes<'a>, outer: Option<&'e Env<'e, 'a>>) -> Self {
+        Self { scope, ctes, outer, aggregates: None }
+    }
+
+    /// How many environments there are from `env` outwards.
+    pub(crate) fn depth(env: Option<&Env<'_, 'a>>) -> usize {
+        std::iter::successors(env, |env| env.outer).count()
+    }
 }
 
 impl Scope {

@@ -1,5 +1,6 @@
 //! SELECT: the order in which its clauses take effect.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -52,20 +53,23 @@ impl<'a> Binder<'a> {
     ) -> Result<Relation> {
         refuse_rare_clauses(select)?;
         let (mut plan, scope) = self.relations(&select.from, ctes.clone(), outer)?;
-        let env = Env { scope: &scope, ctes, outer };
+        let env = Env::new(&scope, ctes, outer);
         if let Some(selection) = &select.selection {
             let mut cx = ExprCx::plain(&env, "WHERE");
             let condition = ("DATATYPE_MISMATCH.FILTER_NOT_BOOLEAN", "42K09");
             let predicate = self.predicate_or(selection, &mut cx, condition)?;
             plan = self.filter(predicate, self.attach(plan, cx.subqueries));
         }
+        let from_inside = RefCell::new(Vec::new());
+        let env = Env { aggregates: Some(&from_inside), ..env };
         let mut cx = ExprCx::plain(&env, "SELECT");
         (cx.no_aggregates, cx.no_windows) = (None, None);
         cx.windows_by_name = &select.named_window;
         cx.alias_rule = AliasRule::After;
         let mut items = self.items(&select.projection, &mut cx)?;
         if matches!(select.flavor, SelectFlavor::FromFirstNoSelect) {
-            self.star(&[], &WildcardAdditionalOptions::default(), &cx, &mut items)?;
+            let columns = scope.visible().map(|c| (c.name.clone(), Expr::Column(c.column.clone())));
+            items.extend(columns.map(|(name, expr)| Item { name, expr, span: Span::NONE }));
         }
         let mut item_subqueries = std::mem::take(&mut cx.subqueries);
 
@@ -76,6 +80,7 @@ impl<'a> Binder<'a> {
         cx.no_windows = None;
         let mut qualify = self.clause(select.qualify.as_ref(), &mut cx)?;
         let mut order = self.order_keys(select, order_by, &items, &mut cx)?;
+        cx.aggregates.extend(from_inside.take());
 
         let special: BTreeSet<ColumnId> =
             cx.aggregates.iter().map(|a| a.column.id).chain(cx.windows.iter().map(|w| w.call.column.id)).collect();
@@ -157,11 +162,11 @@ impl<'a> Binder<'a> {
     fn star(
         &self,
         qualifier: &[Ident],
-        options: &WildcardAdditionalOptions,
-        cx: &ExprCx<'_, 'a>,
+        options: &'a WildcardAdditionalOptions,
+        cx: &mut ExprCx<'_, 'a>,
         items: &mut Vec<Item>,
     ) -> Result<()> {
-        if options.opt_ilike.is_some() || options.opt_exclude.is_some() || options.opt_replace.is_some() {
+        if options.opt_ilike.is_some() || options.opt_exclude.is_some() {
             return Err(Error::unsupported("Of the options of `*`, only EXCEPT is supported."));
         }
         let span = span_of(options.wildcard_token.0.span);
@@ -169,6 +174,13 @@ impl<'a> Binder<'a> {
             Some(except) => std::iter::once(&except.first_element).chain(&except.additional_elements).collect(),
             None => Vec::new(),
         };
+        let mut replaced = Vec::new();
+        for element in options.opt_replace.iter().flat_map(|replace| &replace.items) {
+            if self.lookup(std::slice::from_ref(&element.column_name), cx.env.scope)?.is_none() {
+                return Err(self.unresolved(std::slice::from_ref(&element.column_name), cx.env.scope));
+            }
+            replaced.push((element.column_name.value.clone(), self.expr(&element.expr, cx)?));
+        }
         for name in &except {
             if !cx.env.scope.visible().any(|column| self.same_name(&column.name, &name.value)) {
                 return Err(self.unresolved(std::slice::from_ref(*name), cx.env.scope));
@@ -183,7 +195,9 @@ impl<'a> Binder<'a> {
             if except.iter().any(|name| self.same_name(&column.name, &name.value)) {
                 continue;
             }
-            items.push(Item { name: column.name.clone(), expr: Expr::Column(column.column.clone()), span });
+            let replaced = replaced.iter().find(|(name, _)| self.same_name(name, &column.name));
+            let expr = replaced.map_or_else(|| Expr::Column(column.column.clone()), |(_, expr)| expr.clone());
+            items.push(Item { name: column.name.clone(), expr, span });
         }
         if items.len() == before && except.is_empty() {
             if qualifier.is_empty() {
@@ -251,10 +265,13 @@ impl<'a> Binder<'a> {
         keys: Vec<SortKey>,
         distinct: bool,
     ) -> Result<Relation> {
+        // A column of a query further out is not made here: it gets an id of its own.
+        let input: BTreeSet<ColumnId> = plan.column_ids().into_iter().collect();
         let mut exprs: Vec<(ColumnRef, Expr)> = Vec::with_capacity(items.len());
         let mut columns = Vec::with_capacity(items.len());
         for item in items {
-            let passed = item.expr.as_column().filter(|c| !exprs.iter().any(|(known, _)| known.id == c.id));
+            let own = |c: &&ColumnRef| input.contains(&c.id) && !exprs.iter().any(|(known, _)| known.id == c.id);
+            let passed = item.expr.as_column().filter(own);
             let column = match passed {
                 Some(column) => column.clone(),
                 None => self.column_for(item.name.clone(), &item.expr),
@@ -275,7 +292,7 @@ impl<'a> Binder<'a> {
                     format!("ORDER BY {} is not in the select list, which is needed with SELECT DISTINCT.", key.expr);
                 return Err(Error::bind("UNRESOLVED_COLUMN.WITHOUT_SUGGESTION", "42703", message));
             } else {
-                let column = match key.expr.as_column() {
+                let column = match key.expr.as_column().filter(|column| input.contains(&column.id)) {
                     Some(column) => column.clone(),
                     None => self.column_for("_sort", &key.expr),
                 };

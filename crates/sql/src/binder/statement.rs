@@ -31,6 +31,17 @@ pub enum ExplainMode {
     Analyze,
 }
 
+/// What a SHOW statement lists besides tables, columns and functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShowNames {
+    /// SHOW SCHEMAS, or DATABASES, or NAMESPACES.
+    Schemas,
+    /// SHOW CATALOGS.
+    Catalogs,
+    /// SHOW CURRENT NAMESPACE.
+    Current,
+}
+
 /// A column of a result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutputColumn {
@@ -119,6 +130,15 @@ pub enum Statement {
         /// Only views.
         views_only: bool,
     },
+    /// SHOW SCHEMAS, SHOW CATALOGS, SHOW CURRENT NAMESPACE.
+    ShowNames {
+        /// Which of them.
+        what: ShowNames,
+        /// Pattern.
+        like: Option<String>,
+    },
+    /// DESCRIBE of a schema.
+    DescribeSchema(String),
     /// SHOW COLUMNS.
     ShowColumns {
         /// Of which relation.
@@ -133,6 +153,8 @@ pub enum Statement {
     Describe {
         /// Which.
         table: TableName,
+        /// Just this column.
+        column: Option<String>,
         /// EXTENDED.
         extended: bool,
     },
@@ -199,7 +221,7 @@ pub fn bind_expression(text: &str, columns: &[ColumnRef], cx: &BindContext<'_>) 
         _ => return Err(Error::unsupported("`*` is no expression.").in_sql(&parsed.text)),
     };
     let scope = scope_of(columns);
-    let env = Env { scope: &scope, ctes: None, outer: None };
+    let env = Env::new(&scope, None, None);
     let binder = Binder::new(cx, &parsed.spans, 0);
     let mut ecx = ExprCx::plain(&env, "An expression");
     let bound = binder.expr(expr, &mut ecx).map_err(|error| error.in_sql(&parsed.text))?;
@@ -215,7 +237,7 @@ pub fn bind_expression(text: &str, columns: &[ColumnRef], cx: &BindContext<'_>) 
 pub fn bind_select_item(text: &str, columns: &[ColumnRef], cx: &BindContext<'_>) -> Result<Vec<(Arc<str>, Expr)>> {
     let parsed: ParsedExpression = parse_expression(text)?;
     let scope = scope_of(columns);
-    let env = Env { scope: &scope, ctes: None, outer: None };
+    let env = Env::new(&scope, None, None);
     let binder = Binder::new(cx, &parsed.spans, 0);
     let mut ecx = ExprCx::plain(&env, "An expression");
     let items = binder.items(std::slice::from_ref(&parsed.item), &mut ecx);
@@ -302,10 +324,12 @@ impl<'a> Binder<'a> {
                 Statement::ShowColumns { table: table.clone() }
             }
             StatementAst::ShowFunctions { like } => Statement::ShowFunctions { like: like.clone() },
-            StatementAst::Describe { table, span, extended } => {
+            StatementAst::Describe { table, span, column, extended } => {
                 self.cx.tables.lookup(table, *span)?;
-                Statement::Describe { table: table.clone(), extended: *extended }
+                Statement::Describe { table: table.clone(), column: column.clone(), extended: *extended }
             }
+            StatementAst::ShowNames { what, like } => Statement::ShowNames { what: *what, like: like.clone() },
+            StatementAst::DescribeSchema(name) => Statement::DescribeSchema(name.clone()),
             StatementAst::DescribeQuery(query) => Statement::DescribeQuery(self.bound_query(query)?),
             StatementAst::DescribeFunction { name, extended } => {
                 Statement::DescribeFunction { name: name.clone(), extended: *extended }

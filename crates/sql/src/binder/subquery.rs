@@ -19,7 +19,7 @@ impl<'a> Binder<'a> {
                 let span = Self::query_span(subquery);
                 let relation = self.inner_query(subquery, cx)?;
                 let mark = self.mark("exists", false);
-                let expr = self.push_mark(mark, None, relation.plan, cx);
+                let expr = self.push_mark(mark, None, relation.plan, span, cx);
                 Ok(Bound::new(if *negated { Expr::negate(expr) } else { expr }, span))
             }
             E::InSubquery { expr, subquery, negated } => {
@@ -56,8 +56,15 @@ impl<'a> Binder<'a> {
         self.column(name, SqlType::Boolean, nullable)
     }
 
-    fn push_mark(&self, mark: ColumnRef, condition: Option<Expr>, plan: LogicalPlan, cx: &mut ExprCx<'_, 'a>) -> Expr {
-        cx.subqueries.push(PendingSubquery { kind: JoinKind::Mark(mark.clone()), condition, plan });
+    fn push_mark(
+        &self,
+        mark: ColumnRef,
+        condition: Option<Expr>,
+        plan: LogicalPlan,
+        span: Span,
+        cx: &mut ExprCx<'_, 'a>,
+    ) -> Expr {
+        cx.subqueries.push(PendingSubquery { kind: JoinKind::Mark(mark.clone()), condition, plan, span });
         Expr::Column(mark)
     }
 
@@ -75,7 +82,7 @@ impl<'a> Binder<'a> {
         };
         let plan = self.only(relation.plan, std::slice::from_ref(column));
         let value = ColumnRef { nullable: true, ..column.clone() };
-        cx.subqueries.push(PendingSubquery { kind: JoinKind::LeftSingle, condition: None, plan });
+        cx.subqueries.push(PendingSubquery { kind: JoinKind::LeftSingle, condition: None, plan, span });
         Ok(Bound::new(Expr::Column(value), span))
     }
 
@@ -131,13 +138,13 @@ impl<'a> Binder<'a> {
         let mark = self.mark("in", condition.nullable());
         let columns: Vec<ColumnRef> = relation.columns.into_iter().map(|(_, column)| column).collect();
         let plan = self.only(relation.plan, &columns);
-        Ok(Bound::new(self.push_mark(mark, Some(condition), plan, cx), span))
+        Ok(Bound::new(self.push_mark(mark, Some(condition), plan, span, cx), span))
     }
 
     /// Puts the dependent joins of an expression's subqueries above `plan`.
     pub(crate) fn attach(&self, plan: LogicalPlan, subqueries: Vec<PendingSubquery>) -> LogicalPlan {
         subqueries.into_iter().fold(plan, |plan, subquery| {
-            let PendingSubquery { kind, condition, plan: right } = subquery;
+            let PendingSubquery { kind, condition, plan: right, .. } = subquery;
             LogicalPlan::binary(self.cx.ids.node(), LogicalOp::DependentJoin { kind, condition }, plan, right)
         })
     }

@@ -80,7 +80,13 @@ impl<'a> Binder<'a> {
             args.push(self.expr(arg, cx)?);
         }
         let found = positional_function(&parts.name, &args, parts.ignore_nulls, parts.span)?;
-        found.ok_or_else(|| self.no_such_function(&parts.name, parts.span))
+        found.ok_or_else(|| {
+            if self.cx.registry.scalar(&parts.name).is_none() {
+                return self.no_such_function(&parts.name, parts.span);
+            }
+            let message = format!("Expression `{}` is not supported within a window function.", parts.name);
+            Error::bind("UNSUPPORTED_EXPR_FOR_WINDOW", "42P20", message).at(parts.span)
+        })
     }
 
     /// An aggregate over a window. It is no aggregate of the query: its arguments may hold one.
@@ -158,7 +164,7 @@ impl<'a> Binder<'a> {
             }
         };
         let scope = crate::binder::Scope::default();
-        let env = crate::binder::Env { scope: &scope, ctes: None, outer: None };
+        let env = crate::binder::Env::new(&scope, None, None);
         let expr = self.expr(distance, &mut ExprCx::plain(&env, "A window frame"))?;
         let value = expr.as_literal().ok_or_else(|| literal_wanted("A bound of a window frame", span))?;
         let value = frame_distance(value, unit, key, span)?;
@@ -200,7 +206,7 @@ pub(crate) fn check_ordered(name: &str, order_by: &[SortKey], span: Span) -> Res
         let message = format!(
             "Cannot evaluate window function {name}() because its window is not ordered: add ORDER BY to the window."
         );
-        return Err(Error::bind("WINDOW_FUNCTION_AND_FRAME_MISMATCH", "42601", message).at(span));
+        return Err(Error::bind("WINDOW_FUNCTION_FRAME_NOT_ORDERED", "42601", message).at(span));
     }
     Ok(())
 }
@@ -230,9 +236,9 @@ pub(crate) fn positional_function(
     Ok(Some(match name {
         "ntile" => {
             arity(0..=1)?;
-            let n = args.first().map_or(Some(1), integer).filter(|n| *n > 0);
+            let n = args.first().map_or(Some(1), integer);
             let n = n.ok_or_else(|| literal_wanted("The number of buckets of ntile", span))?;
-            (WindowFunction::Ntile(n as u64), SqlType::Int, false)
+            (WindowFunction::Ntile(positive(n, "The number of buckets of ntile", span)?), SqlType::Int, false)
         }
         "lag" | "lead" => {
             arity(1..=3)?;
@@ -253,10 +259,10 @@ pub(crate) fn positional_function(
         }
         "nth_value" => {
             arity(2..=2)?;
-            let n = integer(&args[1]).filter(|n| *n > 0);
-            let n = n.ok_or_else(|| literal_wanted("The position of nth_value", span))?;
+            let n = integer(&args[1]).ok_or_else(|| literal_wanted("The position of nth_value", span))?;
+            let n = positive(n, "The position of nth_value", span)?;
             let (value, ty) = (args[0].clone(), args[0].ty());
-            (WindowFunction::Nth { value, n: n as u64, ignore_nulls }, ty, true)
+            (WindowFunction::Nth { value, n, ignore_nulls }, ty, true)
         }
         name if is_positional(name) => {
             arity(1..=2)?;
@@ -333,6 +339,13 @@ fn is_positional(name: &str) -> bool {
 fn literal_wanted(what: &str, span: Span) -> Error {
     Error::bind("DATATYPE_MISMATCH.NON_FOLDABLE_INPUT", "42K09", format!("{what} must be a literal that fits."))
         .at(span)
+}
+
+fn positive(n: i64, what: &str, span: Span) -> Result<u64> {
+    u64::try_from(n).ok().filter(|n| *n > 0).ok_or_else(|| {
+        let message = format!("{what} must be greater than 0, but it is {n}.");
+        Error::bind("DATATYPE_MISMATCH.VALUE_OUT_OF_RANGE", "42K09", message).at(span)
+    })
 }
 
 fn integer(expr: &Expr) -> Option<i64> {

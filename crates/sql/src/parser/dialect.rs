@@ -62,6 +62,8 @@ impl Dialect for FiresteelDialect {
         supports_select_item_multi_column_alias = true;
         supports_cte_without_as = true;
         supports_from_first_select = true;
+        supports_pipe_operator = true;
+        supports_table_sample_before_alias = true;
         supports_comment_optimizer_hint = true;
         supports_order_by_all = true;
         supports_interval_options = true;
@@ -88,6 +90,9 @@ impl Dialect for FiresteelDialect {
     }
 
     fn parse_infix(&self, parser: &mut Parser, expr: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
+        if let Some(quantified) = Quantified::peek(parser) {
+            return Some(quantified.parse(parser, expr));
+        }
         let op = match &parser.peek_token_ref().token {
             Token::Word(word) => match word.keyword {
                 Keyword::AND => BinaryOperator::And,
@@ -116,6 +121,56 @@ impl Dialect for FiresteelDialect {
             Token::StringConcat => Some(Ok(PLUS)),
             _ => None,
         }
+    }
+}
+
+/// `x [NOT] LIKE ANY|SOME|ALL (…)`: comparisons with each pattern, in a row.
+struct Quantified {
+    negated: bool,
+    ignore_case: bool,
+    all: bool,
+}
+
+impl Quantified {
+    fn peek(parser: &Parser) -> Option<Self> {
+        let word = |at: usize| match &parser.peek_nth_token_ref(at).token {
+            Token::Word(word) => word.keyword,
+            _ => Keyword::NoKeyword,
+        };
+        let negated = word(0) == Keyword::NOT;
+        let at = usize::from(negated);
+        let ignore_case = match word(at) {
+            Keyword::LIKE => false,
+            Keyword::ILIKE => true,
+            _ => return None,
+        };
+        let all = match word(at + 1) {
+            Keyword::ANY | Keyword::SOME => false,
+            Keyword::ALL => true,
+            _ => return None,
+        };
+        (parser.peek_nth_token_ref(at + 2).token == Token::LParen).then_some(Self { negated, ignore_case, all })
+    }
+
+    fn parse(self, parser: &mut Parser, expr: &Expr) -> Result<Expr, ParserError> {
+        for _ in 0..(3 + usize::from(self.negated)) {
+            parser.next_token();
+        }
+        let patterns = parser.parse_comma_separated(Parser::parse_expr)?;
+        parser.expect_token(&Token::RParen)?;
+        let test = |pattern: Expr| {
+            let (expr, pattern) = (Box::new(expr.clone()), Box::new(pattern));
+            match self.ignore_case {
+                true => Expr::ILike { negated: self.negated, any: false, expr, pattern, escape_char: None },
+                false => Expr::Like { negated: self.negated, any: false, expr, pattern, escape_char: None },
+            }
+        };
+        let op = if self.all { BinaryOperator::And } else { BinaryOperator::Or };
+        let tests = patterns.into_iter().map(test);
+        let whole = tests.reduce(|left, right| binary(left, &op, right));
+        whole
+            .map(|whole| Expr::Nested(Box::new(whole)))
+            .ok_or_else(|| ParserError::ParserError("Expected: a pattern".into()))
     }
 }
 

@@ -319,6 +319,14 @@ fn unclosed(what: &str, start: usize, end: usize) -> Error {
     Error::syntax(format!("Syntax error: the {what} that starts here is not closed.")).at(Span::new(start, end))
 }
 
+/// The value of two octal digits that come next.
+fn octal(chars: &std::iter::Peekable<std::str::Chars<'_>>) -> Option<u8> {
+    let mut ahead = chars.clone();
+    let high = ahead.next()?.to_digit(8)?;
+    let low = ahead.next()?.to_digit(8)?;
+    u8::try_from(high * 8 + low).ok()
+}
+
 /// The value of a string literal's body: backslash escapes and doubled quotes. `\%` and `\_` are kept,
 /// since LIKE reads them.
 fn unescape(body: &str, quote: char) -> String {
@@ -339,17 +347,25 @@ fn unescape(body: &str, quote: char) -> String {
             Some('t') => out.push('\t'),
             Some('r') => out.push('\r'),
             Some('b') => out.push('\u{8}'),
-            Some('0') if !chars.peek().is_some_and(char::is_ascii_digit) => out.push('\0'),
+            Some(first @ '0'..='1') if octal(&chars).is_some() => {
+                // Three octal digits are a character of Latin 1.
+                let low = octal(&chars).unwrap_or_default();
+                out.push(char::from((first as u8 - b'0') * 64 + low));
+                chars.by_ref().take(2).for_each(drop);
+            }
+            Some('0') => out.push('\0'),
             Some('Z') => out.push('\u{1a}'),
             Some(c @ ('%' | '_')) => out.extend(['\\', c]),
-            Some('u') => {
-                let digits: String = chars.clone().take(4).collect();
-                match u32::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 4).and_then(char::from_u32) {
+            Some(kind @ ('u' | 'U')) => {
+                let length = if kind == 'u' { 4 } else { 8 };
+                let digits: String = chars.clone().take(length).collect();
+                let value = u32::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == length);
+                match value.and_then(char::from_u32) {
                     Some(c) => {
                         out.push(c);
-                        chars.by_ref().take(4).for_each(drop);
+                        chars.by_ref().take(length).for_each(drop);
                     }
-                    None => out.push('u'),
+                    None => out.push(kind),
                 }
             }
             Some(c) => out.push(c),

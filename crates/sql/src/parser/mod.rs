@@ -1,11 +1,14 @@
 //! Text to syntax trees.
 //!
-//! Tokens come from [`lexer`], queries and expressions from sqlparser with the rules of [`dialect`],
+//! Tokens come from [`lexer`], in the forms that sqlparser reads from [`rewrite`]; queries and expressions from sqlparser with the rules of [`dialect`],
 //! statements from [`statement`]. Depth is bounded in two ways: sqlparser counts nesting, and chains of
 //! operators (which it would turn into deep trees without nesting) are counted beforehand.
 
+mod create;
 mod dialect;
 pub(crate) mod lexer;
+mod pipe;
+mod rewrite;
 pub(crate) mod spans;
 mod split;
 pub(crate) mod statement;
@@ -110,6 +113,7 @@ fn with_parser<T>(text: &str, parse: impl FnOnce(&mut Parser<'_>) -> Result<T>) 
     let tokens = lexer::tokenize(text)?;
     check_chains(&tokens)?;
     let spans = SpanMap::new(&tokens);
+    let tokens = rewrite::rewrite(tokens);
     let dialect = FiresteelDialect::default();
     let mut parser = Parser::new(&dialect).with_recursion_limit(MAX_NESTING).with_tokens_with_locations(tokens);
     let value = parse(&mut parser)?;

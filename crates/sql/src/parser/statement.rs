@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use firesteel_catalog::{Field, TableName};
-use firesteel_common::{Error, Result, Span};
-use sqlparser::ast::{Ident, ObjectName, ObjectNamePart, Query, SetExpr, TableFactor, TableWithJoins};
+use firesteel_common::{Error, Result, Scalar, Span};
+use sqlparser::ast::{Expr, Ident, ObjectName, ObjectNamePart, Query};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
-use crate::binder::statement::ExplainMode;
+use crate::binder::statement::{ExplainMode, ShowNames};
 use crate::parser::lexer::span_of;
-use crate::parser::syntax_error;
+use crate::parser::tables::table_query;
+use crate::parser::{pipe, syntax_error};
 
 /// A statement's syntax tree.
 #[derive(Debug)]
@@ -61,7 +62,13 @@ pub(crate) enum StatementAst {
     Describe {
         table: TableName,
         span: Span,
+        column: Option<String>,
         extended: bool,
+    },
+    DescribeSchema(String),
+    ShowNames {
+        what: ShowNames,
+        like: Option<String>,
     },
     DescribeQuery(Box<Query>),
     DescribeFunction {
@@ -89,9 +96,9 @@ pub(crate) struct CreateTableAst {
     pub(crate) query: Option<Box<Query>>,
 }
 
-struct Reader<'p, 'a> {
-    parser: &'p mut Parser<'a>,
-    text: &'p str,
+pub(super) struct Reader<'p, 'a> {
+    pub(super) parser: &'p mut Parser<'a>,
+    pub(super) text: &'p str,
 }
 
 /// Parses a statement; what follows it is the caller's matter.
@@ -114,12 +121,12 @@ pub(crate) fn table_name(name: &ObjectName) -> TableName {
 }
 
 impl Reader<'_, '_> {
-    fn lift<T>(&self, result: Result<T, ParserError>) -> Result<T> {
+    pub(super) fn lift<T>(&self, result: Result<T, ParserError>) -> Result<T> {
         result.map_err(|error| syntax_error(&error, self.text))
     }
 
     /// Takes the word if it comes next.
-    fn word(&mut self, expected: &str) -> bool {
+    pub(super) fn word(&mut self, expected: &str) -> bool {
         let found = matches!(
             &self.parser.peek_token_ref().token,
             Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(expected)
@@ -131,7 +138,7 @@ impl Reader<'_, '_> {
     }
 
     /// Takes the words if they come next.
-    fn words(&mut self, expected: &[&str]) -> bool {
+    pub(super) fn words(&mut self, expected: &[&str]) -> bool {
         let start = self.parser.index();
         if expected.iter().all(|word| self.word(word)) {
             return true;
@@ -142,31 +149,33 @@ impl Reader<'_, '_> {
         false
     }
 
-    fn expect(&mut self, expected: &str) -> Result<()> {
+    pub(super) fn expect(&mut self, expected: &str) -> Result<()> {
         if self.word(expected) { Ok(()) } else { self.unexpected(expected) }
     }
 
-    fn unexpected<T>(&mut self, expected: &str) -> Result<T> {
+    pub(super) fn unexpected<T>(&mut self, expected: &str) -> Result<T> {
         let token = self.parser.peek_token();
         let error = self.parser.expected(expected, token);
         self.lift(error)
     }
 
-    fn symbol(&mut self, token: &Token) -> bool {
+    pub(super) fn symbol(&mut self, token: &Token) -> bool {
         self.parser.consume_token(token)
     }
 
-    fn expect_symbol(&mut self, token: &Token) -> Result<()> {
+    pub(super) fn expect_symbol(&mut self, token: &Token) -> Result<()> {
         let result = self.parser.expect_token(token);
         self.lift(result).map(drop)
     }
 
-    fn query(&mut self) -> Result<Box<Query>> {
+    pub(super) fn query(&mut self) -> Result<Box<Query>> {
         let query = self.parser.parse_query();
-        self.lift(query)
+        let mut query = self.lift(query)?;
+        pipe::expand(&mut query)?;
+        Ok(query)
     }
 
-    fn name(&mut self) -> Result<(TableName, Span)> {
+    pub(super) fn name(&mut self) -> Result<(TableName, Span)> {
         let start = self.offset();
         let name = self.parser.parse_object_name(true);
         let name = self.lift(name)?;
@@ -174,12 +183,12 @@ impl Reader<'_, '_> {
         Ok((table_name(&name), Span::new(start, end)))
     }
 
-    fn ident(&mut self) -> Result<Ident> {
+    pub(super) fn ident(&mut self) -> Result<Ident> {
         let ident = self.parser.parse_identifier();
         self.lift(ident)
     }
 
-    fn string(&mut self) -> Result<String> {
+    pub(super) fn string(&mut self) -> Result<String> {
         match self.parser.peek_token().token {
             Token::SingleQuotedString(value) => {
                 self.parser.next_token();
@@ -190,7 +199,7 @@ impl Reader<'_, '_> {
     }
 
     /// Offset of the next token; the length of the text at the end.
-    fn offset(&mut self) -> usize {
+    pub(super) fn offset(&mut self) -> usize {
         let token = self.parser.peek_token();
         if token.token == Token::EOF { self.text.len() } else { span_of(token.span).start as usize }
     }
@@ -252,7 +261,7 @@ impl Reader<'_, '_> {
         self.unexpected("a statement")
     }
 
-    fn starts_query(&self) -> bool {
+    pub(super) fn starts_query(&self) -> bool {
         match &self.parser.peek_token_ref().token {
             Token::LParen => true,
             Token::Word(word) => {
@@ -272,189 +281,6 @@ impl Reader<'_, '_> {
         ];
         let mode = MODES.iter().find(|(word, _)| self.word(word)).map_or(ExplainMode::Simple, |(_, mode)| *mode);
         Ok(StatementAst::Explain { mode, inner: Box::new(self.statement()?) })
-    }
-
-    fn create(&mut self) -> Result<StatementAst> {
-        let replace = self.words(&["OR", "REPLACE"]);
-        let global = self.word("GLOBAL");
-        let temporary = self.word("TEMPORARY") || self.word("TEMP") || global;
-        if self.word("VIEW") {
-            return self.create_view(replace, temporary);
-        }
-        if self.word("TABLE") || self.words(&["EXTERNAL", "TABLE"]) {
-            return self.create_table(replace, temporary);
-        }
-        let token = self.parser.peek_token();
-        Err(Error::unsupported(format!("CREATE {} is not supported.", token.token)).at(span_of(token.span)))
-    }
-
-    fn create_view(&mut self, replace: bool, temporary: bool) -> Result<StatementAst> {
-        let if_not_exists = self.words(&["IF", "NOT", "EXISTS"]);
-        let (name, _) = self.name()?;
-        let mut columns = None;
-        let mut schema = None;
-        if self.symbol(&Token::LParen) {
-            let typed = {
-                let [_, second] = self.parser.peek_tokens_ref();
-                matches!(&second.token, Token::Word(word) if !word.value.eq_ignore_ascii_case("COMMENT"))
-            };
-            if typed {
-                schema = Some(self.columns()?);
-            } else {
-                let mut names = Vec::new();
-                loop {
-                    names.push(self.ident()?.value);
-                    if self.word("COMMENT") {
-                        self.string()?;
-                    }
-                    if !self.symbol(&Token::Comma) {
-                        break;
-                    }
-                }
-                columns = Some(names);
-            }
-            self.expect_symbol(&Token::RParen)?;
-        }
-        if self.word("COMMENT") {
-            self.string()?;
-        }
-        if self.word("USING") {
-            let format = Some(self.ident()?.value);
-            let mut table = CreateTableAst {
-                name,
-                format,
-                location: None,
-                options: Vec::new(),
-                partitioned_by: Vec::new(),
-                schema,
-                replace,
-                if_not_exists,
-                temporary,
-                query: None,
-            };
-            self.table_clauses(&mut table)?;
-            return Ok(StatementAst::CreateTable(Box::new(table)));
-        }
-        self.expect("AS")?;
-        let start = self.offset();
-        let query = self.query()?;
-        let sql = Arc::from(self.text.get(start..).unwrap_or_default().trim());
-        Ok(StatementAst::CreateView { name, columns, replace, if_not_exists, sql, query })
-    }
-
-    fn create_table(&mut self, replace: bool, temporary: bool) -> Result<StatementAst> {
-        let if_not_exists = self.words(&["IF", "NOT", "EXISTS"]);
-        let (name, _) = self.name()?;
-        let mut schema = None;
-        if self.symbol(&Token::LParen) {
-            schema = Some(self.columns()?);
-            self.expect_symbol(&Token::RParen)?;
-        }
-        let mut table = CreateTableAst {
-            name,
-            format: None,
-            location: None,
-            options: Vec::new(),
-            partitioned_by: Vec::new(),
-            schema,
-            replace,
-            if_not_exists,
-            temporary,
-            query: None,
-        };
-        self.table_clauses(&mut table)?;
-        let has_as = self.word("AS");
-        if has_as || self.starts_query() {
-            table.query = Some(self.query()?);
-        }
-        Ok(StatementAst::CreateTable(Box::new(table)))
-    }
-
-    /// USING, OPTIONS, LOCATION, PARTITIONED BY, COMMENT, TBLPROPERTIES, in any order.
-    fn table_clauses(&mut self, table: &mut CreateTableAst) -> Result<()> {
-        loop {
-            if self.word("USING") || self.words(&["STORED", "AS"]) {
-                table.format = Some(self.ident()?.value);
-            } else if self.word("OPTIONS") {
-                table.options.extend(self.options()?);
-            } else if self.word("LOCATION") {
-                table.location = Some(self.string()?);
-            } else if self.words(&["PARTITIONED", "BY"]) {
-                self.expect_symbol(&Token::LParen)?;
-                loop {
-                    table.partitioned_by.push(self.ident()?.value);
-                    if !self.symbol(&Token::Comma) {
-                        break;
-                    }
-                }
-                self.expect_symbol(&Token::RParen)?;
-            } else if self.word("COMMENT") {
-                self.string()?;
-            } else if self.word("TBLPROPERTIES") {
-                self.options()?;
-            } else {
-                break;
-            }
-        }
-        if table.location.is_none()
-            && let Some(at) = table.options.iter().position(|(key, _)| key.eq_ignore_ascii_case("path"))
-        {
-            table.location = Some(table.options.remove(at).1);
-        }
-        Ok(())
-    }
-
-    /// `(key value, 'key' = 'value', a.b true)`.
-    fn options(&mut self) -> Result<Vec<(String, String)>> {
-        self.expect_symbol(&Token::LParen)?;
-        let mut options = Vec::new();
-        while !self.symbol(&Token::RParen) {
-            let mut key = self.option_word()?;
-            while self.symbol(&Token::Period) {
-                key = format!("{key}.{}", self.option_word()?);
-            }
-            let _ = self.symbol(&Token::Eq);
-            let sign = if self.symbol(&Token::Minus) { "-" } else { "" };
-            let value = self.option_word()?;
-            options.push((key, format!("{sign}{value}")));
-            if !self.symbol(&Token::Comma) {
-                self.expect_symbol(&Token::RParen)?;
-                break;
-            }
-        }
-        Ok(options)
-    }
-
-    fn option_word(&mut self) -> Result<String> {
-        match self.parser.peek_token().token {
-            Token::Word(word) => {
-                self.parser.next_token();
-                Ok(word.value)
-            }
-            Token::SingleQuotedString(value) | Token::Number(value, _) => {
-                self.parser.next_token();
-                Ok(value)
-            }
-            _ => self.unexpected("an option"),
-        }
-    }
-
-    fn columns(&mut self) -> Result<Vec<Field>> {
-        let mut fields = Vec::new();
-        loop {
-            let name = Arc::from(self.ident()?.value);
-            let _ = self.symbol(&Token::Colon);
-            let ty = self.parser.parse_data_type();
-            let ty = crate::types::sql_type(&self.lift(ty)?)?;
-            let nullable = !self.words(&["NOT", "NULL"]);
-            if self.word("COMMENT") {
-                self.string()?;
-            }
-            fields.push(Field { name, ty, nullable });
-            if !self.symbol(&Token::Comma) {
-                return Ok(fields);
-            }
-        }
     }
 
     fn insert(&mut self) -> Result<StatementAst> {
@@ -539,7 +365,8 @@ impl Reader<'_, '_> {
         let views_only = self.word("VIEWS");
         if views_only || self.word("TABLES") {
             if self.word("IN") || self.word("FROM") {
-                self.name()?;
+                let (schema, span) = self.name()?;
+                check_schema(&schema, span)?;
             }
             return Ok(StatementAst::ShowTables { like: self.like()?, views_only });
         }
@@ -549,6 +376,17 @@ impl Reader<'_, '_> {
             }
             let (table, span) = self.name()?;
             return Ok(StatementAst::ShowColumns { table, span });
+        }
+        for word in ["SCHEMAS", "DATABASES", "NAMESPACES"] {
+            if self.word(word) {
+                return Ok(StatementAst::ShowNames { what: ShowNames::Schemas, like: self.like()? });
+            }
+        }
+        if self.word("CATALOGS") {
+            return Ok(StatementAst::ShowNames { what: ShowNames::Catalogs, like: self.like()? });
+        }
+        if self.words(&["CURRENT", "NAMESPACE"]) || self.words(&["CURRENT", "SCHEMA"]) {
+            return Ok(StatementAst::ShowNames { what: ShowNames::Current, like: None });
         }
         let _ = self.word("ALL") || self.word("SYSTEM") || self.word("USER");
         if self.word("FUNCTIONS") {
@@ -567,20 +405,62 @@ impl Reader<'_, '_> {
             let name = self.option_word()?;
             return Ok(StatementAst::DescribeFunction { name, extended });
         }
+        if self.word("SCHEMA") || self.word("DATABASE") || self.word("NAMESPACE") {
+            let _ = self.word("EXTENDED");
+            let (schema, span) = self.name()?;
+            check_schema(&schema, span)?;
+            return Ok(StatementAst::DescribeSchema(schema.0.join(".")));
+        }
         let _ = self.word("TABLE");
         let extended = self.word("EXTENDED") || self.word("FORMATTED");
         let (table, span) = self.name()?;
-        Ok(StatementAst::Describe { table, span, extended })
+        let column = match self.parser.peek_token().token {
+            Token::Word(_) => Some(self.ident()?.value),
+            _ => None,
+        };
+        Ok(StatementAst::Describe { table, span, column, extended })
     }
 
     fn peek_describe_table(&self) -> bool {
         matches!(&self.parser.peek_token_ref().token, Token::Word(word) if word.value.eq_ignore_ascii_case("TABLE"))
     }
 
+    /// `INTERVAL 2 HOURS` as the offset of a time zone.
+    fn offset_zone(&mut self) -> Result<String> {
+        let start = self.offset();
+        let expr = self.parser.parse_expr();
+        let expr = self.lift(expr)?;
+        let span = Span::new(start, self.offset());
+        let value = match &expr {
+            Expr::Interval(interval) => crate::literal::interval(interval, span)?,
+            _ => return self.unexpected("an interval"),
+        };
+        let minutes = match value {
+            Scalar::IntervalDayTime(micros) if micros % 60_000_000 == 0 => micros / 60_000_000,
+            _ => i64::MAX,
+        };
+        if minutes.saturating_abs() > 18 * 60 {
+            let message = "The interval value must be in the range of [-18, +18] hours with whole minutes.";
+            return Err(
+                Error::bind("INVALID_INTERVAL_FORMAT.TIMEZONE_INTERVAL_OUT_OF_RANGE", "22006", message).at(span)
+            );
+        }
+        let sign = if minutes < 0 { '-' } else { '+' };
+        Ok(format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60))
+    }
+
     /// SET is read as text: a value is all that follows `=`, such as `Europe/Berlin`.
     fn set(&mut self) -> Result<StatementAst> {
         if self.words(&["TIME", "ZONE"]) {
-            let zone = self.rest();
+            let key = "spark.sql.session.timeZone".to_owned();
+            if self.word("LOCAL") {
+                return Ok(StatementAst::Reset(Some(key)));
+            }
+            let interval = matches!(
+                &self.parser.peek_token_ref().token,
+                Token::Word(word) if word.value.eq_ignore_ascii_case("INTERVAL")
+            );
+            let zone = if interval { self.offset_zone()? } else { self.rest() };
             let zone = zone.trim_matches(['\'', '"']).to_owned();
             return Ok(StatementAst::Set(Some(("spark.sql.session.timeZone".to_owned(), Some(zone)))));
         }
@@ -599,57 +479,13 @@ impl Reader<'_, '_> {
     }
 }
 
-/// `SELECT * FROM name`.
-fn table_query(name: ObjectName) -> Query {
-    let relation = TableFactor::Table {
-        name,
-        alias: None,
-        args: None,
-        with_hints: Vec::new(),
-        version: None,
-        with_ordinality: false,
-        partitions: Vec::new(),
-        json_path: None,
-        sample: None,
-        index_hints: Vec::new(),
-    };
-    let from = vec![TableWithJoins { relation, joins: Vec::new() }];
-    let select = sqlparser::ast::Select {
-        select_token: sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
-        optimizer_hints: Vec::new(),
-        distinct: None,
-        select_modifiers: None,
-        top: None,
-        top_before_distinct: false,
-        projection: vec![sqlparser::ast::SelectItem::Wildcard(sqlparser::ast::WildcardAdditionalOptions::default())],
-        exclude: None,
-        into: None,
-        from,
-        lateral_views: Vec::new(),
-        prewhere: None,
-        selection: None,
-        connect_by: Vec::new(),
-        group_by: sqlparser::ast::GroupByExpr::Expressions(Vec::new(), Vec::new()),
-        cluster_by: Vec::new(),
-        distribute_by: Vec::new(),
-        sort_by: Vec::new(),
-        having: None,
-        named_window: Vec::new(),
-        qualify: None,
-        window_before_qualify: false,
-        value_table_mode: None,
-        flavor: sqlparser::ast::SelectFlavor::Standard,
-    };
-    Query {
-        with: None,
-        body: Box::new(SetExpr::Select(Box::new(select))),
-        order_by: None,
-        limit_clause: None,
-        fetch: None,
-        locks: Vec::new(),
-        for_clause: None,
-        settings: None,
-        format_clause: None,
-        pipe_operators: Vec::new(),
+/// There is one schema.
+fn check_schema(name: &TableName, span: Span) -> Result<()> {
+    match name.0.last() {
+        Some(last) if last.eq_ignore_ascii_case(firesteel_catalog::catalog::DEFAULT_SCHEMA) => Ok(()),
+        _ => {
+            let message = format!("The schema {name} cannot be found.");
+            Err(Error::bind("SCHEMA_NOT_FOUND", "42704", message).with_hint("there is one schema, `default`").at(span))
+        }
     }
 }

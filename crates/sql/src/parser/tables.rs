@@ -1,10 +1,14 @@
-//! The relations that a statement refers to.
+//! The relations that a statement refers to; and the query that reads all of one.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use firesteel_catalog::TableName;
-use sqlparser::ast::{ObjectName, Query, Visit, Visitor};
+use sqlparser::ast::helpers::attached_token::AttachedToken;
+use sqlparser::ast::{
+    GroupByExpr, ObjectName, Query, Select, SelectFlavor, SelectItem, SetExpr, TableFactor, TableWithJoins, Visit,
+    Visitor, WildcardAdditionalOptions,
+};
 
 use crate::parser::statement::{StatementAst, table_name};
 
@@ -75,5 +79,69 @@ fn collect(ast: &StatementAst, collector: &mut Collector) {
         && !collector.names.contains(target)
     {
         collector.names.push(target.clone());
+    }
+}
+
+/// `SELECT * FROM name`.
+pub(super) fn table_query(name: ObjectName) -> Query {
+    let relation = TableFactor::Table {
+        name,
+        alias: None,
+        args: None,
+        with_hints: Vec::new(),
+        version: None,
+        with_ordinality: false,
+        partitions: Vec::new(),
+        json_path: None,
+        sample: None,
+        index_hints: Vec::new(),
+    };
+    let star = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
+    query_of(SetExpr::Select(Box::new(select_from(vec![TableWithJoins { relation, joins: Vec::new() }], star))))
+}
+
+/// A SELECT of two clauses.
+pub(super) fn select_from(from: Vec<TableWithJoins>, projection: Vec<SelectItem>) -> Select {
+    Select {
+        select_token: AttachedToken::empty(),
+        optimizer_hints: Vec::new(),
+        distinct: None,
+        select_modifiers: None,
+        top: None,
+        top_before_distinct: false,
+        projection,
+        exclude: None,
+        into: None,
+        from,
+        lateral_views: Vec::new(),
+        prewhere: None,
+        selection: None,
+        connect_by: Vec::new(),
+        group_by: GroupByExpr::Expressions(Vec::new(), Vec::new()),
+        cluster_by: Vec::new(),
+        distribute_by: Vec::new(),
+        sort_by: Vec::new(),
+        having: None,
+        named_window: Vec::new(),
+        qualify: None,
+        window_before_qualify: false,
+        value_table_mode: None,
+        flavor: SelectFlavor::Standard,
+    }
+}
+
+/// A query that is nothing but its body.
+pub(super) fn query_of(body: SetExpr) -> Query {
+    Query {
+        with: None,
+        body: Box::new(body),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: Vec::new(),
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: Vec::new(),
     }
 }
