@@ -72,7 +72,7 @@ commands! {
     ["\\maxrows" ".maxrows"] "N" Argument::Any, max_rows, "rows of a table on a terminal";
     ["\\pager" ".pager"] "[auto|on|off]" Argument::Words(&["auto", "on", "off"]), pager, "when tables go through $PAGER";
     ["\\last" ".last"] "" Argument::Any, |shell, _| shell.show_last().map(|()| Flow::Continue), "the last result again, in full";
-    ["\\o" ".output"] "[FILE]" Argument::File, output, "write results to a file; without a name, to the screen";
+    ["\\o" ".output"] "[FILE]" Argument::File, output, "results to a file; without a name, to the screen";
     ["\\i" ".read"] "FILE" Argument::File, read, "run the statements of a file";
     ["\\e" ".edit"] "" Argument::Any, edit, "edit the last statement with $EDITOR and run it";
     ["\\!" ".shell"] "COMMAND" Argument::Any, system, "run a command of the system";
@@ -236,6 +236,12 @@ fn unquoted(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn help_fits_a_narrow_terminal() {
+        let too_long: Vec<String> = help_text().lines().filter(|l| l.len() > 80).map(str::to_owned).collect();
+        assert!(too_long.is_empty(), "{too_long:?}");
+    }
 
     #[test]
     fn every_command_has_both_spellings_and_no_spelling_is_used_twice() {

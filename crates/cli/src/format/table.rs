@@ -138,7 +138,9 @@ impl Writer for Table {
                 }
             }
         }
+        let widths: Vec<usize> = columns.iter().map(|column| column.width).collect();
         let visible = fit(&mut columns, self.layout.width);
+        let cut = visible.iter().any(|index| columns[*index].width < widths[*index]);
         let drawing = Drawing { columns: &columns, visible: &visible, color: self.layout.color };
         drawing.head(out);
         for (piece, ((_, rows), cells)) in pieces.iter().zip(&prepared).enumerate() {
@@ -152,7 +154,7 @@ impl Writer for Table {
         drawing.rule(out, ["╰", "┴", "╯"]);
         if self.layout.footer {
             let shown: usize = pieces.iter().map(|(_, rows)| rows.len()).sum();
-            let footer = footer((self.total, shown), (columns.len(), visible.len()), summary);
+            let footer = footer((self.total, shown), (columns.len(), visible.len()), cut, summary);
             paint(out, self.layout.color, DIM, &footer);
             out.push(b'\n');
         }
@@ -161,12 +163,20 @@ impl Writer for Table {
 }
 
 /// What the line below a table says: sizes, what is not shown, and the time.
-fn footer((rows, shown_rows): (usize, usize), (columns, shown_columns): (usize, usize), summary: &Summary) -> String {
+fn footer(
+    (rows, shown_rows): (usize, usize),
+    (columns, shown_columns): (usize, usize),
+    cut: bool,
+    summary: &Summary,
+) -> String {
     let count = |n: usize, shown: usize, what: &str| {
         let part = if shown < n { format!(" ({shown} shown)") } else { String::new() };
         format!("{n} {what}{}{part}", if n == 1 { "" } else { "s" })
     };
     let mut text = format!("{}, {}", count(rows, shown_rows, "row"), count(columns, shown_columns, "column"));
+    if cut {
+        text.push_str(", long values are cut");
+    }
     if let Some(time) = &summary.time {
         text.push_str(&format!(", {time}"));
     }
