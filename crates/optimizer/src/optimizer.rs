@@ -24,12 +24,13 @@ impl Optimizer {
     }
 
     /// Names of the decisions that are made while a query runs, for `spark.sql.adaptive.optimizer.excludedRules`.
-    pub const ADAPTIVE_RULES: [&str; 7] = [
+    pub const ADAPTIVE_RULES: [&str; 8] = [
         "AQEPropagateEmptyRelation",
         "CostBasedJoinReorder",
         "DynamicJoinSelection",
         "HoldBackProbeSide",
         "InjectRuntimeFilter",
+        "ReuseExchange",
         "OptimizeSkewedJoin",
         "CoalesceShufflePartitions",
     ];

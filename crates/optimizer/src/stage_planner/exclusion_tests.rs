@@ -65,6 +65,13 @@ fn groups(query: &mut Query) -> LogicalPlan {
     query.join(JoinKind::Inner, query.count_by(big, Some(&bk)), small, &bk, &sk)
 }
 
+/// A table joined with itself.
+fn twice(query: &mut Query) -> LogicalPlan {
+    let (left, [lk, _]) = query.table("big", 10_000_000);
+    let (right, [rk, _]) = query.again(&left);
+    query.join(JoinKind::Inner, left, right, &lk, &rk)
+}
+
 fn few(_: &str) -> Vec<u64> {
     vec![10; 16]
 }
@@ -86,12 +93,13 @@ fn each_adaptive_rule_can_be_switched_off() {
     const PARTITIONED: (&str, &str) = ("spark.sql.autoBroadcastJoinThreshold", "-1");
     const SHARED: (&str, &str) = ("spark.sql.autoBroadcastJoinThreshold", "1MB");
     type Case = (&'static str, (&'static str, &'static str), fn(&mut Query) -> LogicalPlan, fn(&str) -> Vec<u64>);
-    let cases: [Case; 7] = [
+    let cases: [Case; 8] = [
         ("AQEPropagateEmptyRelation", PARTITIONED, three, none_of_other),
         ("CostBasedJoinReorder", PARTITIONED, three, few),
         ("DynamicJoinSelection", SHARED, two, few),
         ("HoldBackProbeSide", SHARED, two, few),
         ("InjectRuntimeFilter", PARTITIONED, groups, few),
+        ("ReuseExchange", PARTITIONED, twice, few),
         ("OptimizeSkewedJoin", PARTITIONED, two_left, skewed),
         ("CoalesceShufflePartitions", PARTITIONED, two_left, skewed),
     ];
