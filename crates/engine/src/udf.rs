@@ -1,11 +1,13 @@
 //! Scalar functions that a program registers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
 use firesteel_common::{Error, ErrorKind, Result, Scalar, SqlType, encoding};
 use firesteel_expr::coercion::can_cast;
 use firesteel_expr::function::{Datum, EvalContext, FunctionDoc, ScalarFunction, ScalarKernel, Signature};
+use parking_lot::Mutex;
 
 use crate::column::{Column, IntoColumns, call};
 use crate::session::Session;
@@ -56,14 +58,13 @@ impl Session {
         F: Fn(&[ArrayRef]) -> Result<ArrayRef> + Send + Sync + 'static,
     {
         let name = name.to_lowercase();
-        // Documentation is of static text. A registration is rare, so that leaking its name is no loss.
-        let leaked: &'static str = Box::leak(name.clone().into_boxed_str());
+        let interned = interned(&name);
         let function = UserFunction {
             doc: FunctionDoc {
-                name: leaked,
+                name: interned,
                 aliases: &[],
                 category: "user",
-                syntax: leaked,
+                syntax: interned,
                 description: "A function of the program.",
                 examples: &[],
             },
@@ -74,6 +75,19 @@ impl Session {
         self.update_registry(|registry| registry.register_scalar(Arc::new(function)));
         Udf(Arc::from(name))
     }
+}
+
+/// The text for as long as the process lives, which is what documentation is made of. A name is kept once, however
+/// often it is registered.
+fn interned(name: &str) -> &'static str {
+    static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let mut names = NAMES.lock();
+    if let Some(known) = names.get(name) {
+        return known;
+    }
+    let kept: &'static str = Box::leak(name.to_owned().into_boxed_str());
+    names.insert(kept);
+    kept
 }
 
 struct UserFunction {

@@ -6,10 +6,9 @@ use arrow::datatypes::{Float64Type, Int64Type};
 use firesteel_common::scalar::format_decimal;
 use firesteel_common::{Result, SqlType};
 use firesteel_expr::{AggregateSignature, GroupAccumulator};
-use num_traits::AsPrimitive;
 
 use super::rows::{arg, array_of, decimals, for_each_row, live, nulls_of, numeric_values, primitive};
-use super::sum::{Total, Totals};
+use super::sum::{Of, Total, Totals};
 use super::{Aggregate, doc};
 use crate::check;
 
@@ -78,7 +77,10 @@ impl<S: Total> Average<S> {
     }
 
     /// Adds values to the sums, and 1 to the counts if `count`.
-    fn add<T: AsPrimitive<S>>(&mut self, groups: &[u32], values: &[T], live: Option<&BooleanBuffer>, count: bool) {
+    fn add<T: Copy>(&mut self, groups: &[u32], values: &[T], live: Option<&BooleanBuffer>, count: bool)
+    where
+        S: Of<T>,
+    {
         if self.totals.sums.len() == 1 && live.is_none() {
             self.totals.sums[0] = self.totals.sums[0].add(S::of(values).0).0;
             self.counts[0] += if count { values.len() as i64 } else { 0 };
@@ -90,17 +92,7 @@ impl<S: Total> Average<S> {
         }
     }
 
-    fn add_array(&mut self, groups: &[u32], array: &ArrayRef, live: Option<&BooleanBuffer>, count: bool) -> Result<()>
-    where
-        Self: AverageResult,
-        i8: AsPrimitive<S>,
-        i16: AsPrimitive<S>,
-        i32: AsPrimitive<S>,
-        i64: AsPrimitive<S>,
-        i128: AsPrimitive<S>,
-        f32: AsPrimitive<S>,
-        f64: AsPrimitive<S>,
-    {
+    fn add_array(&mut self, groups: &[u32], array: &ArrayRef, live: Option<&BooleanBuffer>, count: bool) -> Result<()> {
         use arrow::datatypes::DataType::{Decimal64, Decimal128};
         if let Decimal64(_, scale) | Decimal128(_, scale) = array.data_type() {
             self.scale = *scale as u8;
@@ -113,16 +105,9 @@ impl<S: Total> Average<S> {
 impl<S: Total> GroupAccumulator for Average<S>
 where
     Self: AverageResult,
-    i8: AsPrimitive<S>,
-    i16: AsPrimitive<S>,
-    i32: AsPrimitive<S>,
-    i64: AsPrimitive<S>,
-    i128: AsPrimitive<S>,
-    f32: AsPrimitive<S>,
-    f64: AsPrimitive<S>,
 {
     fn resize(&mut self, groups: usize) {
-        self.totals.sums.resize(groups, S::default());
+        self.totals.resize(groups);
         self.counts.resize(groups, 0);
     }
 
@@ -148,7 +133,7 @@ where
     }
 
     fn memory(&self) -> usize {
-        self.totals.sums.capacity() * size_of::<S>() + self.counts.capacity() * 8
+        self.totals.memory() + self.counts.capacity() * 8
     }
 }
 

@@ -72,13 +72,29 @@ fn make(_: &[SqlType], ty: &SqlType, ansi: bool, checked: bool) -> Result<Box<dy
     })
 }
 
+/// A number that other numbers become by conversion.
+pub(super) trait Of<T>: Copy {
+    fn of_value(value: T) -> Self;
+}
+
+impl<S: Copy + 'static, T: AsPrimitive<S>> Of<T> for S {
+    #[inline(always)]
+    fn of_value(value: T) -> S {
+        value.as_()
+    }
+}
+
 /// What a sum is kept in.
-pub(super) trait Total: Copy + Default + Send + 'static {
+pub(super) trait Total:
+    Of<i8> + Of<i16> + Of<i32> + Of<i64> + Of<i128> + Of<f32> + Of<f64> + Default + Send + 'static
+{
     /// Adds, and says whether the result overflowed (and is therefore of no use).
     fn add(self, other: Self) -> (Self, bool);
 
     /// The sum of a slice, and whether it overflowed.
-    fn of<T: AsPrimitive<Self>>(values: &[T]) -> (Self, bool);
+    fn of<T: Copy>(values: &[T]) -> (Self, bool)
+    where
+        Self: Of<T>;
 }
 
 impl Total for i64 {
@@ -87,8 +103,11 @@ impl Total for i64 {
         self.overflowing_add(other)
     }
 
-    fn of<T: AsPrimitive<Self>>(values: &[T]) -> (Self, bool) {
-        let sum: i128 = values.iter().map(|v| i128::from(v.as_())).sum();
+    fn of<T: Copy>(values: &[T]) -> (Self, bool)
+    where
+        Self: Of<T>,
+    {
+        let sum: i128 = values.iter().map(|v| i128::from(Self::of_value(*v))).sum();
         (sum as i64, i64::try_from(sum).is_err())
     }
 }
@@ -100,12 +119,15 @@ impl Total for f64 {
     }
 
     /// Eight partial sums: additions of floats do not wait for each other, and the error is smaller.
-    fn of<T: AsPrimitive<Self>>(values: &[T]) -> (Self, bool) {
+    fn of<T: Copy>(values: &[T]) -> (Self, bool)
+    where
+        Self: Of<T>,
+    {
         let mut lanes = [0.0; 8];
         let chunks = values.chunks_exact(8);
-        let rest: f64 = chunks.remainder().iter().map(|v| v.as_()).sum();
+        let rest: f64 = chunks.remainder().iter().map(|v| Self::of_value(*v)).sum();
         for chunk in chunks {
-            lanes.iter_mut().zip(chunk).for_each(|(lane, value)| *lane += value.as_());
+            lanes.iter_mut().zip(chunk).for_each(|(lane, value)| *lane += Self::of_value(*value));
         }
         (lanes.iter().sum::<f64>() + rest, false)
     }
@@ -118,11 +140,14 @@ impl Total for i128 {
         (self.saturating_add(other), false)
     }
 
-    fn of<T: AsPrimitive<Self>>(values: &[T]) -> (Self, bool) {
+    fn of<T: Copy>(values: &[T]) -> (Self, bool)
+    where
+        Self: Of<T>,
+    {
         if size_of::<T>() <= 8 {
-            return (values.iter().fold(0i128, |sum, v| sum.wrapping_add(v.as_())), false);
+            return (values.iter().fold(0i128, |sum, v| sum.wrapping_add(Self::of_value(*v))), false);
         }
-        (values.iter().fold(0i128, |sum, v| sum.saturating_add(v.as_())), false)
+        (values.iter().fold(0i128, |sum, v| sum.saturating_add(Self::of_value(*v))), false)
     }
 }
 
@@ -133,21 +158,33 @@ pub(super) struct Totals<S> {
 }
 
 impl<S: Total> Totals<S> {
+    /// Has room for `groups` groups.
+    pub(super) fn resize(&mut self, groups: usize) {
+        self.sums.resize(groups, S::default());
+    }
+
+    /// Bytes held.
+    pub(super) fn memory(&self) -> usize {
+        self.sums.capacity() * size_of::<S>()
+    }
+
     /// Adds values to the sums of their groups; `also` is called with each live row's group.
     /// Says which group overflowed first, if one did.
     #[inline(always)]
-    pub(super) fn add<T: AsPrimitive<S>>(
+    pub(super) fn add<T: Copy>(
         &mut self,
         groups: &[u32],
         values: &[T],
         live: Option<&BooleanBuffer>,
         mut also: impl FnMut(usize),
         mut overflowed: impl FnMut(usize),
-    ) {
+    ) where
+        S: Of<T>,
+    {
         let sums = self.sums.as_mut_slice();
         let mut any = false;
         for_each(groups, values, live, |group, value| {
-            let (sum, overflow) = sums[group].add(value.as_());
+            let (sum, overflow) = sums[group].add(S::of_value(value));
             sums[group] = sum;
             also(group);
             if overflow {
@@ -175,7 +212,10 @@ impl<S: Total> Sum<S> {
         Self { ty: ty.clone(), ansi, checked, totals, seen: Vec::new(), overflowed: Vec::new() }
     }
 
-    fn add<T: AsPrimitive<S>>(&mut self, groups: &[u32], values: &[T], live: Option<&BooleanBuffer>) -> Result<()> {
+    fn add<T: Copy>(&mut self, groups: &[u32], values: &[T], live: Option<&BooleanBuffer>) -> Result<()>
+    where
+        S: Of<T>,
+    {
         let before = self.overflowed.len();
         let overflowed = &mut self.overflowed;
         if self.totals.sums.len() == 1 && live.is_none() {
@@ -208,16 +248,9 @@ impl<S: Total> Sum<S> {
 impl<S: Total> GroupAccumulator for Sum<S>
 where
     Self: SumResult<S>,
-    i8: AsPrimitive<S>,
-    i16: AsPrimitive<S>,
-    i32: AsPrimitive<S>,
-    i64: AsPrimitive<S>,
-    i128: AsPrimitive<S>,
-    f32: AsPrimitive<S>,
-    f64: AsPrimitive<S>,
 {
     fn resize(&mut self, groups: usize) {
-        self.totals.sums.resize(groups, S::default());
+        self.totals.resize(groups);
         self.seen.resize(groups, false);
     }
 
@@ -257,7 +290,7 @@ where
     }
 
     fn memory(&self) -> usize {
-        self.totals.sums.capacity() * size_of::<S>() + self.seen.capacity() + self.overflowed.capacity() * 8
+        self.totals.memory() + self.seen.capacity() + self.overflowed.capacity() * 8
     }
 }
 
