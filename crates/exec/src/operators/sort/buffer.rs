@@ -36,12 +36,22 @@ fn compact_text(column: &ArrayRef) -> ArrayRef {
 
 /// A batch of the rows at `places`: batch and row.
 pub(crate) fn gather(batches: &[Batch], places: &[(usize, usize)]) -> Result<Batch> {
-    let width = batches.first().map_or(0, |b| b.columns().len());
-    let columns = (0..width)
-        .map(|index| {
-            let parts: Vec<&dyn Array> = batches.iter().map(|b| b.columns()[index].as_ref()).collect();
-            Ok(interleave(&parts, places)?)
-        })
-        .collect::<Result<_>>()?;
-    Ok(Batch::new(columns, places.len()))
+    let parts: Vec<&[ArrayRef]> = batches.iter().map(Batch::columns).collect();
+    Ok(Batch::new(gather_columns(&parts, places)?, places.len()))
+}
+
+/// The rows at `places` of parts that have the same columns.
+pub(crate) fn gather_columns(parts: &[impl AsRef<[ArrayRef]>], places: &[(usize, usize)]) -> Result<Vec<ArrayRef>> {
+    let width = parts.first().map_or(0, |part| part.as_ref().len());
+    let column = |index: usize| {
+        let columns: Vec<&dyn Array> = parts.iter().map(|part| part.as_ref()[index].as_ref()).collect();
+        Ok(interleave(&columns, places)?)
+    };
+    (0..width).map(column).collect()
+}
+
+/// Bytes of columns made from a batch that are not columns of it.
+pub(crate) fn own_bytes(batch: &Batch, columns: &[ArrayRef]) -> usize {
+    let is_own = |column: &&ArrayRef| !batch.columns().iter().any(|other| Arc::ptr_eq(other, column));
+    columns.iter().filter(is_own).map(|column| column.get_array_memory_size()).sum()
 }

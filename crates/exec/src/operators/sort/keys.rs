@@ -13,7 +13,7 @@ use arrow::datatypes::*;
 use arrow::row::{RowConverter, Rows, SortField};
 use firesteel_common::{Error, Result, SqlType};
 use firesteel_expr::{Expr, SortKey};
-use firesteel_runtime::Reservation;
+use firesteel_runtime::{CancelToken, Reservation};
 
 use crate::operators::hash_aggregate::values::normalised;
 
@@ -107,38 +107,59 @@ pub(crate) fn sorted(
     encoder: &KeyEncoder,
     batches: &[Vec<ArrayRef>],
     reservation: &mut Reservation,
+    cancel: &CancelToken,
 ) -> Result<Vec<Entry>> {
     let total = batches.iter().map(|keys| keys.first().map_or(0, |k| k.len())).sum();
     let mut entries = Vec::with_capacity(total);
     for (batch, keys) in batches.iter().enumerate() {
+        cancel.check()?;
         let prefixes = encoder.prefixes(keys)?;
         let entry = |(row, prefix)| Entry { prefix, batch: batch as u32, row: row as u32 };
         entries.extend(prefixes.into_iter().enumerate().map(entry));
     }
     if batches.iter().all(|keys| encoder.prefix_decides(keys)) {
-        entries.sort_unstable_by_key(|e| e.prefix);
+        sort_prefixes(&mut entries, cancel)?;
     } else {
         let mut rows = Vec::with_capacity(batches.len());
         let mut bytes = 0;
         for keys in batches {
+            cancel.check()?;
             let encoded = encoder.rows(keys)?;
             reservation.try_grow(encoded.size())?;
             bytes += encoded.size();
             rows.push(encoded);
         }
-        entries.sort_unstable_by_key(|e| e.prefix);
-        sort_ties(&mut entries, &rows, 0);
+        sort_prefixes(&mut entries, cancel)?;
+        sort_ties(&mut entries, &rows, 0, cancel)?;
         reservation.shrink(bytes);
     }
     Ok(entries)
 }
 
+/// Orders entries by their prefixes. Halves are split off until they are small, so that it can be cancelled in between.
+fn sort_prefixes(entries: &mut [Entry], cancel: &CancelToken) -> Result<()> {
+    const PIECE: usize = 2 << 20;
+    cancel.check()?;
+    if entries.len() <= PIECE {
+        entries.sort_unstable_by_key(|e| e.prefix);
+        return Ok(());
+    }
+    let middle = entries.len() / 2;
+    entries.select_nth_unstable_by_key(middle, |e| e.prefix);
+    let (low, high) = entries.split_at_mut(middle);
+    sort_prefixes(low, cancel)?;
+    sort_prefixes(high, cancel)
+}
+
 /// Orders the runs of equal prefixes in sorted `entries` by the bytes of their rows from `depth` on: eight at
 /// a time, which are the next prefixes, since words compare faster than slices elsewhere in memory.
-fn sort_ties(entries: &mut [Entry], rows: &[Rows], depth: usize) {
+fn sort_ties(entries: &mut [Entry], rows: &[Rows], depth: usize, cancel: &CancelToken) -> Result<()> {
     const SHORT: usize = 8;
     const DEEPEST: usize = 64;
-    for run in entries.chunk_by_mut(|a, b| a.prefix == b.prefix).filter(|run| run.len() > 1) {
+    for (i, run) in entries.chunk_by_mut(|a, b| a.prefix == b.prefix).filter(|run| run.len() > 1).enumerate() {
+        if i % (1 << 16) == 0 {
+            cancel.check()?;
+        }
         if run.len() <= SHORT || depth >= DEEPEST {
             run.sort_unstable_by(|a, b| compare(a, b, rows));
             continue;
@@ -147,9 +168,10 @@ fn sort_ties(entries: &mut [Entry], rows: &[Rows], depth: usize) {
             let row = rows[entry.batch as usize].row(entry.row as usize);
             entry.prefix = word(row.data().get(depth..).unwrap_or_default());
         }
-        run.sort_unstable_by_key(|e| e.prefix);
-        sort_ties(run, rows, depth + 8);
+        sort_prefixes(run, cancel)?;
+        sort_ties(run, rows, depth + 8, cancel)?;
     }
+    Ok(())
 }
 
 /// The first eight bytes as a number that compares like them.

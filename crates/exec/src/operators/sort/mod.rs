@@ -59,7 +59,8 @@ impl Operator for SortOperator {
     fn push(&mut self, batch: Batch) -> Result<()> {
         let batch = buffer::retain(batch, &self.types)?;
         let keys = self.encoder.prepare(&self.evaluator.evaluate(&batch)?)?;
-        self.reservation.try_grow(batch.memory() + batch.rows() * size_of::<Entry>())?;
+        let own = buffer::own_bytes(&batch, &keys);
+        self.reservation.try_grow(batch.memory() + own + batch.rows() * size_of::<Entry>())?;
         self.rows += batch.rows();
         self.batches.push(batch);
         self.keys.push(keys);
@@ -87,7 +88,7 @@ impl Operator for SortOperator {
 
     fn input_done(&mut self) -> Result<()> {
         if self.rows > 0 {
-            self.order = keys::sorted(&self.encoder, &self.keys, &mut self.reservation)?;
+            self.order = keys::sorted(&self.encoder, &self.keys, &mut self.reservation, &self.cancel)?;
             self.keys.clear();
         }
         Ok(())

@@ -1,7 +1,8 @@
 //! Window functions over the partitions that a task sees.
 //!
-//! The input, which has all rows of its partitions in any order, is kept, put together and sorted by
-//! partition and order. Everything after that works on whole columns over all partitions at once:
+//! The input, which has all rows of its partitions in any order, is kept, and the places of the rows are sorted by
+//! partition and order. Then a chunk of whole partitions at a time is gathered, computed and returned, so that
+//! only the input is held as a whole. Within a chunk everything works on whole columns over all partitions at once:
 //! boundaries and frames are positions in the sorted rows ([`frames`]), values are taken by position
 //! ([`values`]), aggregates merge states ([`aggregates`]).
 
@@ -15,14 +16,13 @@ mod tests;
 
 use std::collections::HashMap;
 
-use arrow::array::{ArrayRef, AsArray, UInt32Array};
-use arrow::compute::take;
+use arrow::array::{ArrayRef, AsArray};
 use firesteel_common::{Batch, Error, Result, ResultExt, SqlType, encoding};
 use firesteel_expr::evaluator::{Evaluator, Layout};
 use firesteel_expr::{ColumnRef, EvalContext, Expr, Frame, SortKey, WindowCall, WindowFunction};
-use firesteel_runtime::Reservation;
+use firesteel_runtime::{CancelToken, Reservation};
 
-use super::sort::buffer::retain;
+use super::sort::buffer::{gather, gather_columns, own_bytes, retain};
 use super::sort::keys::{Entry, KeyEncoder, sorted};
 use crate::{Operator, TaskContext};
 use aggregates::FrameAggregate;
@@ -39,13 +39,27 @@ pub struct WindowOperator {
     calls: Vec<WindowCall>,
     types: Vec<SqlType>,
     batches: Vec<Batch>,
-    /// All rows with the results, once the input has ended; those from `returned` on are still to be returned.
-    output: Option<Batch>,
+    /// Of each batch what the evaluator gives: the sort keys, and what the calls read.
+    keys: Vec<Vec<ArrayRef>>,
+    args: Vec<Vec<ArrayRef>>,
+    rows: usize,
+    /// Places of the rows in order, once the input has ended; those before `next` have been computed.
+    order: Vec<Entry>,
+    next: usize,
+    /// The rows of some partitions with the results; those from `returned` on are still to be returned.
+    chunk: Option<Batch>,
     returned: usize,
     reservation: Reservation,
+    chunk_reservation: Reservation,
     eval: EvalContext,
     batch_rows: usize,
+    cancel: CancelToken,
 }
+
+/// Rows of a chunk, unless a partition is larger.
+const CHUNK_ROWS: usize = 64 << 10;
+/// Bytes per row while a chunk is computed: places, partitions, peers.
+const ROW_BYTES: usize = 32;
 
 impl WindowOperator {
     /// Adds the columns of `calls` to rows of `input`, which is partitioned and ordered as given.
@@ -76,41 +90,56 @@ impl WindowOperator {
             calls: calls.to_vec(),
             types: input.iter().map(|c| c.ty.clone()).collect(),
             batches: Vec::new(),
-            output: None,
+            keys: Vec::new(),
+            args: Vec::new(),
+            rows: 0,
+            order: Vec::new(),
+            next: 0,
+            chunk: None,
             returned: 0,
             reservation: cx.reserve("Window"),
+            chunk_reservation: cx.reserve("Window"),
             eval: cx.eval.clone(),
             batch_rows: cx.batch_rows.max(1),
+            cancel: cx.cancel.clone(),
         })
     }
 
-    /// Computes all calls over all rows.
+    /// Computes all calls over the next partitions.
     fn compute(&mut self) -> Result<Batch> {
-        let batches = std::mem::take(&mut self.batches);
-        let input = Batch::concat(&batches, &self.types)?;
-        drop(batches);
-        let rows = input.rows();
+        self.cancel.check()?;
+        let end = self.chunk_end()?;
+        let rows = end - self.next;
         if u32::try_from(rows).is_err() {
-            return Err(Error::unsupported("More than 4 billion rows in one task of a window are not supported."));
+            return Err(Error::unsupported("Partitions of more than 4 billion rows are not supported in windows."));
         }
-        let mut evaluated = self.evaluator.evaluate(&input)?;
-        let width = self.partition_by + self.order_by.len();
-        let args = evaluated.split_off(width);
-        let keys = self.encoder.prepare(&evaluated)?;
-        let sort = |columns: &[ArrayRef], order: &UInt32Array| -> Result<Vec<ArrayRef>> {
-            columns.iter().map(|c| Ok(take(c, order, None)?)).collect()
-        };
-        let (mut columns, keys, args) = if keys.is_empty() {
-            (input.columns().to_vec(), keys, args)
-        } else {
-            let order = sorted(&self.encoder, std::slice::from_ref(&keys), &mut self.reservation)?;
-            let order = UInt32Array::from_iter_values(order.iter().map(|e| e.row));
-            (sort(input.columns(), &order)?, sort(&keys, &order)?, sort(&args, &order)?)
-        };
-        drop(input);
+        let calls: usize = self.calls.iter().map(|call| call_bytes(&call.function)).sum();
+        let width = self.reservation.size() / self.rows.max(1) + ROW_BYTES + calls;
+        self.chunk_reservation.try_resize(rows * width)?;
+        let places = places(&self.order[self.next..end]);
+        let keys = gather_columns(&self.keys, &places)?;
+        let args = gather_columns(&self.args, &places)?;
         let results = self.results(&keys, &args, rows)?;
+        let mut columns = gather(&self.batches, &places)?.columns().to_vec();
         columns.extend(results);
+        self.next = end;
         Ok(Batch::new(columns, rows))
+    }
+
+    /// Where the chunk that starts with the next row ends, which is at the end of a partition.
+    fn chunk_end(&self) -> Result<usize> {
+        let mut rows = CHUNK_ROWS;
+        while self.partition_by > 0 && self.next + rows < self.order.len() {
+            // One row more tells whether a partition ends with the last one.
+            let places = places(&self.order[self.next..=self.next + rows]);
+            let keys: Vec<Vec<ArrayRef>> = self.keys.iter().map(|keys| keys[..self.partition_by].to_vec()).collect();
+            let partitions = Segments::of(&gather_columns(&keys, &places)?, places.len())?;
+            match partitions.starts.last() {
+                Some(last) if *last > 0 => return Ok(self.next + *last as usize),
+                _ => rows *= 2,
+            }
+        }
+        Ok(self.order.len())
     }
 
     /// The column of each call, from sorted keys and arguments.
@@ -129,6 +158,7 @@ impl WindowOperator {
         let mut results = Vec::with_capacity(self.calls.len());
         let mut next = 0;
         for call in &self.calls {
+            self.cancel.check()?;
             let own = &args[next..next + call.args().len()];
             next += own.len();
             if let Some(ranks) = values::rank(&call.function, &partitions, &peers) {
@@ -173,33 +203,70 @@ fn typed(column: ArrayRef, ty: &SqlType) -> Result<ArrayRef> {
     encoding::canonical(&column, ty)
 }
 
+/// Bytes per row while a call is computed: its frames, states and result.
+fn call_bytes(function: &WindowFunction) -> usize {
+    match function {
+        WindowFunction::Aggregate(_) => 64,
+        WindowFunction::Shift { .. } | WindowFunction::Nth { .. } | WindowFunction::Last { .. } => 32,
+        _ => 8,
+    }
+}
+
+/// Batch and row of entries.
+fn places(entries: &[Entry]) -> Vec<(usize, usize)> {
+    entries.iter().map(|e| (e.batch as usize, e.row as usize)).collect()
+}
+
 impl Operator for WindowOperator {
     fn push(&mut self, batch: Batch) -> Result<()> {
         let batch = retain(batch, &self.types)?;
-        // The rows are held twice while they are sorted, and there are positions and results.
-        let per_row = size_of::<Entry>() + 16 * (2 + self.calls.len());
-        self.reservation.try_grow(2 * batch.memory() + batch.rows() * per_row)?;
+        let mut keys = self.evaluator.evaluate(&batch)?;
+        let args = keys.split_off(self.partition_by + self.order_by.len());
+        let keys = self.encoder.prepare(&keys)?;
+        let own = own_bytes(&batch, &keys) + own_bytes(&batch, &args);
+        self.reservation.try_grow(batch.memory() + own + batch.rows() * size_of::<Entry>())?;
+        self.rows += batch.rows();
         self.batches.push(batch);
+        self.keys.push(keys);
+        self.args.push(args);
         Ok(())
     }
 
     fn next_output(&mut self) -> Result<Option<Batch>> {
-        let Some(output) = &self.output else { return Ok(None) };
-        let rows = self.batch_rows.min(output.rows() - self.returned);
-        if rows == 0 {
-            self.output = None;
-            self.reservation.free();
-            return Ok(None);
+        loop {
+            if let Some(chunk) = &self.chunk {
+                let rows = self.batch_rows.min(chunk.rows() - self.returned);
+                if rows > 0 {
+                    let batch = chunk.slice(self.returned, rows);
+                    self.returned += rows;
+                    return Ok(Some(batch));
+                }
+                (self.chunk, self.returned) = (None, 0);
+            }
+            if self.next == self.order.len() {
+                if self.next > 0 {
+                    self.batches.clear();
+                    self.keys.clear();
+                    self.args.clear();
+                    (self.order, self.next) = (Vec::new(), 0);
+                    self.chunk_reservation.free();
+                    self.reservation.free();
+                }
+                return Ok(None);
+            }
+            self.chunk = Some(self.compute()?);
         }
-        let batch = output.slice(self.returned, rows);
-        self.returned += rows;
-        Ok(Some(batch))
     }
 
     fn input_done(&mut self) -> Result<()> {
-        if !self.batches.is_empty() {
-            self.output = Some(self.compute()?);
-        }
+        self.order = if self.partition_by + self.order_by.len() > 0 {
+            sorted(&self.encoder, &self.keys, &mut self.reservation, &self.cancel)?
+        } else {
+            let of = |(batch, rows): (usize, &Batch)| {
+                (0..rows.rows()).map(move |row| Entry { prefix: 0, batch: batch as u32, row: row as u32 })
+            };
+            self.batches.iter().enumerate().flat_map(of).collect()
+        };
         Ok(())
     }
 }
