@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use firesteel::QueryHandle;
+use firesteel::show::bytes as show_bytes;
 
 /// Queries that take less have no line.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -70,26 +71,11 @@ fn line(query: &QueryHandle) -> String {
         progress.stages_started,
         progress.tasks_finished,
         progress.tasks,
-        format_bytes(progress.memory),
+        show_bytes(progress.memory),
     );
     if progress.decisions > 0 {
         text.push_str(&format!(", {} plan decisions", progress.decisions));
     }
     text.push_str(if query.is_cancelled() { " (stopping)" } else { " (Ctrl-C cancels)" });
     text
-}
-
-/// Bytes in the greatest unit of 1024 that leaves a whole number.
-pub(crate) fn format_bytes(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = UNITS[0];
-    for next in &UNITS[1..] {
-        if value < 1024.0 {
-            break;
-        }
-        value /= 1024.0;
-        unit = next;
-    }
-    if value < 10.0 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
 }

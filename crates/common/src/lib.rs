@@ -11,6 +11,7 @@ pub mod exchange;
 pub mod hash;
 pub mod ids;
 pub mod scalar;
+pub mod show;
 pub mod span;
 pub mod sql_type;
 

@@ -21,6 +21,7 @@
 //! Actions are async but need no particular runtime: work runs on threads of the session, so they can be awaited
 //! from a current-thread runtime or `futures::executor::block_on`.
 
+mod analyze;
 mod column;
 mod command;
 pub mod dataframe;
@@ -49,7 +50,7 @@ pub use arrow;
 pub use column::{Column, IntoColumns, Operand, TypeName};
 pub use dataframe::{Condition, DataFrame, GroupedData, JoinOn, JoinType};
 pub use explain::ExplainMode;
-pub use firesteel_common::{Config, Error, ErrorKind, Result, Scalar, Span, SqlType, config};
+pub use firesteel_common::{Config, Error, ErrorKind, Result, Scalar, Span, SqlType, config, show};
 pub use firesteel_sql::{StatementText, split_statements};
 pub use params::Params;
 pub use query::{QueryHandle, QueryMetrics, QueryStream};

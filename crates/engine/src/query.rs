@@ -1,8 +1,8 @@
 //! Running a plan: from the bound query to a stream of its rows.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,9 @@ use firesteel_optimizer::optimizer::Optimizer;
 use firesteel_optimizer::rule::{OptimizerContext, PlanFacts};
 use firesteel_optimizer::stage_planner::StagePlanner;
 use firesteel_plan::{LogicalOp, LogicalPlan, Note, Scan};
-use firesteel_runtime::{CancelToken, TaskScope};
-use firesteel_scheduler::{Progress, QueryCoordinator, QueryReport, QuerySetup};
+use firesteel_runtime::{CancelToken, MemoryPool, Reservation, TaskScope, Threads};
+use firesteel_scheduler::{LocalCluster, QueryCoordinator, QuerySetup};
+pub use firesteel_scheduler::{Progress, QueryReport, StageReport};
 use firesteel_shuffle::ShuffleStore;
 use futures::channel::mpsc;
 use futures::{FutureExt, Stream, StreamExt};
@@ -53,10 +54,11 @@ pub struct QueryMetrics {
     pub total: Duration,
 }
 
-struct Shared {
+pub(crate) struct Shared {
     id: QueryId,
     cancel: CancelToken,
     progress: Arc<Mutex<Progress>>,
+    memory: Arc<MemoryPool>,
     outcome: Mutex<Outcome>,
     started: Instant,
 }
@@ -78,7 +80,7 @@ impl QueryHandle {
 
     /// How far it is.
     pub fn progress(&self) -> Progress {
-        self.0.progress.lock().clone()
+        Progress { memory: self.0.memory.used() as u64, ..self.0.progress.lock().clone() }
     }
 
     /// Asks it to stop. Its stream ends with `OPERATION_CANCELED`.
@@ -137,6 +139,9 @@ pub struct QueryStream {
     rows: mpsc::Receiver<Batch>,
     end: Pin<Box<dyn Future<Output = Option<Result<()>>> + Send>>,
     handle: QueryHandle,
+    memory: Arc<MemoryPool>,
+    /// Kept, since the session may get other threads while the query runs.
+    _threads: Arc<Threads>,
     done: bool,
 }
 
@@ -151,11 +156,22 @@ impl QueryStream {
         &self.handle
     }
 
-    /// All rows.
+    /// A reservation for what is done with the rows.
+    pub(crate) fn reserve(&self, purpose: &str) -> Reservation {
+        self.memory.reserve(purpose)
+    }
+
+    /// All rows. While they are collected they count as held by the query; then they are the caller's.
+    ///
+    /// Errors: those of the query; `UNABLE_TO_ACQUIRE_MEMORY`.
     pub async fn collect(mut self) -> Result<Vec<RecordBatch>> {
+        let mut reservation = self.reserve("the collected result");
         let mut all = Vec::new();
         while let Some(batch) = self.next().await {
-            all.push(batch?);
+            let batch = batch?;
+            let bytes: u64 = batch.columns().iter().map(firesteel_shuffle::block::row_bytes).sum();
+            reservation.try_grow(bytes as usize)?;
+            all.push(batch);
         }
         Ok(all)
     }
@@ -203,7 +219,7 @@ impl Drop for QueryStream {
 pub(crate) fn start(df: &DataFrame) -> Result<QueryStream> {
     let session = df.session();
     let config = Arc::new(session.config());
-    let threads = session.threads();
+    let (threads, cluster) = session.workers();
     let cpu = threads.cpu()?;
     let id = session.next_query();
     let cancel = CancelToken::new();
@@ -215,7 +231,7 @@ pub(crate) fn start(df: &DataFrame) -> Result<QueryStream> {
         batch_rows: config.batch_rows,
         workers: config.threads,
         shuffle: ShuffleStore::new(memory.clone()),
-        memory,
+        memory: memory.clone(),
         tables: session.catalog().clone(),
         filters: Arc::new(FilterRegistry::default()),
         cancel: cancel.clone(),
@@ -226,9 +242,11 @@ pub(crate) fn start(df: &DataFrame) -> Result<QueryStream> {
         id,
         cancel,
         progress: Arc::default(),
+        memory: memory.clone(),
         outcome: Mutex::default(),
         started: Instant::now(),
     }));
+    session.remember(Arc::downgrade(&handle.0));
     let columns = df.output();
     let schema = df.schema();
     let mut scope = TaskScope::new(cpu.clone());
@@ -239,11 +257,22 @@ pub(crate) fn start(df: &DataFrame) -> Result<QueryStream> {
         handle: handle.clone(),
         columns: columns.clone(),
         cpu,
+        cluster,
         _ended: Ended(handle.clone()),
     };
     scope.spawn(run.run());
     let end = Box::pin(async move { scope.next().await });
-    Ok(QueryStream { schema, columns, rows, end, handle, done: false })
+    Ok(QueryStream { schema, columns, rows, end, handle, memory, _threads: threads, done: false })
+}
+
+/// The handles of the queries among `started` that have not ended; the others are forgotten.
+pub(crate) fn running(started: &mut Vec<Weak<Shared>>) -> Vec<QueryHandle> {
+    let mut running = Vec::new();
+    started.retain(|query| {
+        let handle = query.upgrade().map(QueryHandle).filter(|handle| !handle.is_ended());
+        handle.map(|handle| running.push(handle)).is_some()
+    });
+    running
 }
 
 /// Marks the end of a query, also of one whose stream was dropped: then its future is never polled to the end.
@@ -262,6 +291,7 @@ struct Run {
     handle: QueryHandle,
     columns: Vec<ColumnRef>,
     cpu: tokio::runtime::Handle,
+    cluster: Arc<LocalCluster>,
     /// Here and not in `run`, since a task may be dropped before it was polled at all.
     _ended: Ended,
 }
@@ -289,10 +319,12 @@ impl Run {
             facts: &facts,
         };
         let plan = Optimizer::once(self.df.plan().clone(), &cx)?;
-        facts = plan_facts(&plan, &session, &self.config).await?;
+        facts = plan_facts(&plan, &session, &self.config, self.services.eval.clone()).await?;
         self.handle.0.outcome.lock().optimized = Some(Arc::new(plan.clone()));
         let optimized = self.handle.elapsed();
         let setup = QuerySetup {
+            id: self.handle.id(),
+            cluster: self.cluster,
             planner: StagePlanner::new(plan, self.columns),
             config: self.config,
             ids,
@@ -311,9 +343,14 @@ impl Run {
 }
 
 /// What a plan that is not going to run can know: samples of its scans.
-pub(crate) async fn plan_facts(plan: &LogicalPlan, session: &Session, config: &Config) -> Result<PlanFacts> {
+pub(crate) async fn plan_facts(
+    plan: &LogicalPlan,
+    session: &Session,
+    config: &Config,
+    eval: EvalContext,
+) -> Result<PlanFacts> {
     let context = ScanContext {
-        eval: session.eval_context(config),
+        eval,
         batch_rows: config.batch_rows,
         workers: config.threads,
         runtime_filters: Arc::new(NoRuntimeFilters),

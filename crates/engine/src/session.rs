@@ -1,8 +1,8 @@
 //! Sessions: settings, tables, views, and the threads and memory that queries run on.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use arrow::array::RecordBatch;
 use firesteel_catalog::{Catalog, Field, TableName, TableProvider};
@@ -10,12 +10,14 @@ use firesteel_common::{Batch, Config, Error, IdGenerator, QueryId, Result, SqlTy
 use firesteel_expr::{ColumnRef, EvalContext, FunctionRegistry};
 use firesteel_functions::builtin_registry;
 use firesteel_runtime::{MemoryPool, Threads};
+use firesteel_scheduler::LocalCluster;
 use firesteel_sources::{MemoryTable, ObjectStores, ParquetTable, SourceFile};
 use firesteel_sql::{BindContext, Parameters, ParsedStatement, Statement};
 use parking_lot::{Mutex, RwLock};
 
 use crate::command;
 use crate::dataframe::DataFrame;
+use crate::query::{self, QueryHandle};
 use crate::resolve::StatementTables;
 
 /// A place to run queries. Clones are the same session.
@@ -32,11 +34,15 @@ struct Inner {
     stores: Arc<ObjectStores>,
     definitions: Mutex<BTreeMap<String, TableDefinition>>,
     resources: Mutex<Resources>,
+    /// Queries that were started, to be looked at while they run.
+    started: Mutex<Vec<Weak<query::Shared>>>,
 }
 
 /// What depends on settings that can change between queries.
 struct Resources {
     threads: Arc<Threads>,
+    /// The workers on these threads, which all queries share.
+    cluster: Arc<LocalCluster>,
     memory: Arc<MemoryPool>,
     memory_limit: u64,
 }
@@ -92,6 +98,7 @@ impl SessionBuilder {
         }
         let resources = Resources {
             threads: Threads::new(config.threads),
+            cluster: LocalCluster::new(config.threads),
             memory: MemoryPool::root(config.memory_limit as usize),
             memory_limit: config.memory_limit,
         };
@@ -105,6 +112,7 @@ impl SessionBuilder {
             stores: Arc::new(ObjectStores::default()),
             definitions: Mutex::default(),
             resources: Mutex::new(resources),
+            started: Mutex::default(),
         })))
     }
 }
@@ -330,14 +338,51 @@ impl Session {
         QueryId(self.0.queries.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The threads of the session; others are made when their number was changed.
-    pub(crate) fn threads(&self) -> Arc<Threads> {
+    /// The queries that run now: of frames whose rows are read, and of commands that write files or run a query
+    /// otherwise, such as `CREATE TABLE AS SELECT` and `EXPLAIN ANALYZE`. The oldest is first.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), firesteel::Error> {
+    /// # futures::executor::block_on(async {
+    /// # let session = firesteel::Session::builder().threads(1).build()?;
+    /// let stream = session.sql("SELECT id FROM range(1000000)").await?.stream()?;
+    /// let running = session.running_queries();
+    /// assert_eq!(running[0].id(), stream.handle().id());
+    /// running[0].cancel();
+    /// assert!(stream.collect().await.is_err());
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
+    pub fn running_queries(&self) -> Vec<QueryHandle> {
+        query::running(&mut self.0.started.lock())
+    }
+
+    pub(crate) fn remember(&self, query: Weak<query::Shared>) {
+        let mut started = self.0.started.lock();
+        query::running(&mut started);
+        started.push(query);
+    }
+
+    /// Bytes that the queries of the session hold now, of [`SessionBuilder::memory_limit`].
+    pub fn memory_used(&self) -> u64 {
+        self.0.resources.lock().memory.used() as u64
+    }
+
+    /// Tasks of the session that run now or wait in the middle for a thread.
+    pub fn running_tasks(&self) -> usize {
+        self.0.resources.lock().cluster.tasks()
+    }
+
+    /// The threads of the session and the workers on them; others are made when their number was changed.
+    pub(crate) fn workers(&self) -> (Arc<Threads>, Arc<LocalCluster>) {
         let wanted = self.0.config.read().threads;
         let mut resources = self.0.resources.lock();
         if resources.threads.workers() != wanted {
             resources.threads = Threads::new(wanted);
+            resources.cluster = LocalCluster::new(wanted);
         }
-        resources.threads.clone()
+        (resources.threads.clone(), resources.cluster.clone())
     }
 
     /// The memory of the session; a new pool is made when the limit was changed.

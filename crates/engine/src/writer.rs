@@ -106,6 +106,30 @@ pub(crate) fn directory(location: &str) -> Result<PathBuf> {
         .ok_or_else(|| Error::unsupported(format!("Writing to {location} is not supported, only to local files.")))
 }
 
+/// A folder that is removed again if nothing comes of it.
+struct NewFolder(Option<PathBuf>);
+
+impl NewFolder {
+    fn create(path: PathBuf) -> Result<Self> {
+        let is_new = !path.exists();
+        std::fs::create_dir_all(&path)?;
+        Ok(Self(is_new.then_some(path)))
+    }
+
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for NewFolder {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take() {
+            // Fails if somebody else has put something there, and then it should stay.
+            let _ = std::fs::remove_dir(path);
+        }
+    }
+}
+
 /// Writes the rows of a query into a folder. When overwriting, the files that were there are removed once the new one
 /// is complete, so that a failure leaves them as they were.
 pub(crate) async fn write_folder(
@@ -121,8 +145,9 @@ pub(crate) async fn write_folder(
         entries.map(|e| e.path()).filter(|p| p.is_file()).collect()
     };
     let before = if overwrite { listed(&target) } else { Vec::new() };
-    std::fs::create_dir_all(&target)?;
+    let folder = NewFolder::create(target)?;
     let rows = write_rows(query, location, format, options).await?;
+    folder.keep();
     for old in before {
         std::fs::remove_file(old)?;
     }
@@ -137,10 +162,15 @@ pub(crate) async fn write_rows(
     options: &BTreeMap<String, String>,
 ) -> Result<u64> {
     let mut stream = query.stream()?;
+    let mut reservation = stream.reserve("the file being written");
     let mut sink = FileSink::create(format, path, &fields(query), options, 0)?;
     while let Some(batch) = stream.next().await {
         let batch = batch?;
         sink.write(&Batch::new(batch.columns().to_vec(), batch.num_rows()))?;
+        if reservation.try_resize(sink.memory()).is_err() {
+            sink.flush()?;
+            reservation.try_resize(sink.memory())?;
+        }
     }
     Ok(sink.finish()?.rows)
 }

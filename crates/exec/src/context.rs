@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use firesteel_common::TaskId;
 use firesteel_expr::EvalContext;
-use firesteel_runtime::{CancelToken, MemoryPool, Reservation};
+use firesteel_runtime::{CancelToken, MemoryPool, Reservation, Usage};
 
 /// The surroundings of one attempt of one task.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct TaskContext {
     pub batch_rows: usize,
     /// The pool of the query.
     pub memory: Arc<MemoryPool>,
+    /// What the operator that gets the context holds in all tasks.
+    pub usage: Arc<Usage>,
     /// Set when the query or the stage is no longer wanted.
     pub cancel: CancelToken,
 }
@@ -24,6 +26,13 @@ pub struct TaskContext {
 impl TaskContext {
     /// An empty reservation in the name of `operator` of this task.
     pub fn reserve(&self, operator: &str) -> Reservation {
-        self.memory.reserve(format!("{operator} (stage {}, task {})", self.id.stage, self.id.task))
+        let name = format!("{operator} (stage {}, task {})", self.id.stage, self.id.task);
+        self.memory.reserve(name).counted_in(self.usage.clone())
+    }
+
+    /// The context of an operator whose bytes are counted in `usage`.
+    #[must_use]
+    pub fn counted_in(&self, usage: &Arc<Usage>) -> Self {
+        Self { usage: usage.clone(), ..self.clone() }
     }
 }

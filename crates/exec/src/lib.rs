@@ -15,6 +15,6 @@ pub mod stage;
 
 pub use context::TaskContext;
 pub use metrics::{MetricsMap, OperatorMetrics};
-pub use operator::{Operator, Sink, SinkState, Source};
+pub use operator::{Operator, Sink, SinkState, Source, Worker};
 pub use services::{FilterRegistry, QueryServices};
 pub use stage::StageExecution;

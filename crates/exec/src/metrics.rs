@@ -14,12 +14,12 @@ pub struct OperatorMetrics {
     pub batches: u64,
     /// Time in the operator, without those before and after it; summed over tasks.
     pub time: Duration,
-    /// Most bytes reserved by one task.
+    /// Most bytes reserved at a time, by all tasks together.
     pub memory: u64,
 }
 
 impl OperatorMetrics {
-    /// Adds what another task did.
+    /// Adds what another task did; memory is not a sum and is set by the stage.
     pub fn merge(&mut self, other: &OperatorMetrics) {
         self.rows += other.rows;
         self.batches += other.batches;

@@ -43,6 +43,14 @@ pub trait Operator: Send {
     }
 }
 
+/// Who lent a task the thread that it runs on.
+pub trait Worker: Send + Sync {
+    /// The task has run for a while and can wait: returns when it may go on, at once if nobody else wants to run.
+    ///
+    /// Errors: `OPERATION_CANCELED`.
+    fn slice_end(&self) -> BoxFuture<'_, Result<()>>;
+}
+
 /// Whether a sink wants more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SinkState {

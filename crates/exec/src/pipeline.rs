@@ -4,6 +4,7 @@
 //! then the operators that they share, then a sink. The deepest operator that has output goes first, so that
 //! little is in flight. Cancellation, time slices and metrics are here and nowhere else.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use firesteel_common::{Batch, NodeId, Result};
@@ -11,10 +12,10 @@ use firesteel_runtime::CancelToken;
 use futures::StreamExt;
 
 use crate::metrics::{MetricsMap, OperatorMetrics};
-use crate::operator::{Operator, Sink, SinkState, Source};
+use crate::operator::{Operator, Sink, SinkState, Source, Worker};
 
 /// Time after which a task lets others on its thread run.
-const SLICE: Duration = Duration::from_millis(20);
+pub(crate) const SLICE: Duration = Duration::from_millis(20);
 
 /// An operator of a task and what it did.
 pub struct Slot {
@@ -47,19 +48,37 @@ pub struct PipelineTask {
     sink: Box<dyn Sink>,
     sink_state: SinkState,
     cancel: CancelToken,
+    worker: Arc<dyn Worker>,
     slice_start: Instant,
     metrics: MetricsMap,
+    output: OperatorMetrics,
+}
+
+/// What a task did.
+#[derive(Debug, Default)]
+pub struct TaskMetrics {
+    /// Its sources and operators.
+    pub operators: MetricsMap,
+    /// Its sink, but for the memory.
+    pub output: OperatorMetrics,
 }
 
 impl PipelineTask {
     /// A task that feeds `branches`, one after the other, through `shared` into `sink`.
-    pub fn new(branches: Vec<Branch>, shared: Vec<Slot>, sink: Box<dyn Sink>, cancel: CancelToken) -> Self {
-        let slice_start = Instant::now();
-        Self { branches, shared, sink, sink_state: SinkState::Open, cancel, slice_start, metrics: MetricsMap::new() }
+    pub fn new(
+        branches: Vec<Branch>,
+        shared: Vec<Slot>,
+        sink: Box<dyn Sink>,
+        cancel: CancelToken,
+        worker: Arc<dyn Worker>,
+    ) -> Self {
+        let (sink_state, slice_start) = (SinkState::Open, Instant::now());
+        let (metrics, output) = (MetricsMap::new(), OperatorMetrics::default());
+        Self { branches, shared, sink, sink_state, cancel, worker, slice_start, metrics, output }
     }
 
     /// Runs the task to its end and says what its operators did.
-    pub async fn run(mut self) -> Result<MetricsMap> {
+    pub async fn run(mut self) -> Result<TaskMetrics> {
         let mut shared = std::mem::take(&mut self.shared);
         for branch in std::mem::take(&mut self.branches) {
             if self.is_done(&shared) {
@@ -70,8 +89,10 @@ impl PipelineTask {
         self.end_inputs(&mut shared, 0).await?;
         self.record(shared);
         self.cancel.check()?;
+        let start = Instant::now();
         self.sink.finish().await?;
-        Ok(self.metrics)
+        self.output.time += start.elapsed();
+        Ok(TaskMetrics { operators: self.metrics, output: self.output })
     }
 
     /// Runs one branch to its end; gives the shared operators back.
@@ -83,7 +104,8 @@ impl PipelineTask {
         let mut read = OperatorMetrics::default();
         while !self.is_done(&slots) {
             let start = Instant::now();
-            let Some(batch) = source.next().await.transpose()? else { break };
+            let next = async { source.next().await.transpose() };
+            let Some(batch) = self.cancel.guard(next).await? else { break };
             read.time += start.elapsed();
             read.rows += batch.rows() as u64;
             read.batches += 1;
@@ -142,7 +164,7 @@ impl PipelineTask {
     async fn give(&mut self, slots: &mut [Slot], at: usize, batch: Batch) -> Result<()> {
         self.cancel.check()?;
         if self.slice_start.elapsed() > SLICE {
-            tokio::task::yield_now().await;
+            self.worker.slice_end().await?;
             self.slice_start = Instant::now();
         }
         if batch.rows() == 0 {
@@ -154,9 +176,13 @@ impl PipelineTask {
             slot.metrics.time += start.elapsed();
             return Ok(());
         }
+        let start = Instant::now();
+        self.output.rows += batch.rows() as u64;
+        self.output.batches += 1;
         self.sink.push(batch)?;
+        self.output.time += start.elapsed();
         let sink = &mut self.sink;
-        self.sink_state = std::future::poll_fn(|cx| sink.poll_ready(cx)).await?;
+        self.sink_state = self.cancel.guard(std::future::poll_fn(|cx| sink.poll_ready(cx))).await?;
         Ok(())
     }
 
@@ -197,7 +223,7 @@ mod tests {
     use arrow::datatypes::Int64Type;
     use futures::future::BoxFuture;
     use std::collections::VecDeque;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
     use std::task::{Context, Poll};
 
     fn batch(values: Vec<i64>) -> Batch {
@@ -272,13 +298,20 @@ mod tests {
         }
     }
 
+    struct Alone;
+    impl Worker for Alone {
+        fn slice_end(&self) -> BoxFuture<'_, Result<()>> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+
     type Ops = Vec<Box<dyn Operator>>;
 
     fn slots(operators: Ops) -> Vec<Slot> {
         operators.into_iter().enumerate().map(|(i, o)| Slot::new(NodeId(i as u32), o)).collect()
     }
 
-    fn run(branches: Vec<(Ops, Vec<Vec<i64>>)>, shared: Ops, stop_at: usize) -> (Vec<i64>, usize, Result<MetricsMap>) {
+    fn run(branches: Vec<(Ops, Vec<Vec<i64>>)>, shared: Ops, stop_at: usize) -> (Vec<i64>, usize, Result<TaskMetrics>) {
         let out = Arc::new(Mutex::new(Vec::new()));
         let reads = Arc::new(Mutex::new(0));
         let branches = branches
@@ -293,7 +326,7 @@ mod tests {
             })
             .collect();
         let sink = Box::new(Collect(out.clone(), stop_at));
-        let task = PipelineTask::new(branches, slots(shared), sink, CancelToken::new());
+        let task = PipelineTask::new(branches, slots(shared), sink, CancelToken::new(), Arc::new(Alone));
         let result = futures::executor::block_on(task.run());
         let (rows, reads) = (out.lock().unwrap().clone(), *reads.lock().unwrap());
         (rows, reads, result)
@@ -344,7 +377,7 @@ mod tests {
     #[test]
     fn metrics_count_rows() {
         let (_, _, metrics) = run(vec![(vec![], vec![vec![1, 2]])], vec![fan(3)], usize::MAX);
-        let metrics = metrics.unwrap();
-        assert_eq!((metrics[&NodeId(99)].rows, metrics[&NodeId(0)].rows), (2, 6));
+        let TaskMetrics { operators, output } = metrics.unwrap();
+        assert_eq!((operators[&NodeId(99)].rows, operators[&NodeId(0)].rows, output.rows), (2, 6, 6));
     }
 }

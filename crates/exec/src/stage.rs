@@ -5,7 +5,8 @@
 //! together (shared), or each its own (partitioned), before their pipeline starts.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use firesteel_catalog::{ScanContext, ScanMetrics, ScanRequest, TableRef};
 use firesteel_common::{Batch, Error, ExchangeId, NodeId, PartitionSpec, Result, TaskId, encoding};
@@ -15,13 +16,13 @@ use firesteel_plan::{
     BuildMode, Distribution, FilterSource, HashJoin, JoinKind, PhysicalOp, PhysicalPlan, ReadMode, Side, Stage,
     TaskLayout,
 };
-use firesteel_runtime::CancelToken;
+use firesteel_runtime::{CancelToken, Usage};
 use firesteel_shuffle::Block;
 use parking_lot::Mutex;
 
 use crate::context::TaskContext;
-use crate::metrics::MetricsMap;
-use crate::operator::{Operator, Sink, Source};
+use crate::metrics::{MetricsMap, OperatorMetrics};
+use crate::operator::{Operator, Sink, Source, Worker};
 use crate::operators::expand::ExpandOperator;
 use crate::operators::filter::FilterOperator;
 use crate::operators::hash_aggregate::HashAggregateOperator;
@@ -32,13 +33,30 @@ use crate::operators::project::ProjectOperator;
 use crate::operators::sort::SortOperator;
 use crate::operators::top_k::TopKOperator;
 use crate::operators::window::WindowOperator;
-use crate::pipeline::{Branch, PipelineTask, Slot};
+use crate::pipeline::{Branch, PipelineTask, SLICE, Slot, TaskMetrics};
 use crate::services::QueryServices;
 use crate::sink::{ExchangeSink, ResultSink};
 use crate::source::{ScanQueue, WorkQueue, block_source, elastic_source, scan_source, values_source};
 
-/// A value that the first task to need it makes, for all.
-type Once<T> = OnceLock<Result<Arc<T>>>;
+/// A value that the first task to need it makes, for all. One that failed is made again by the next attempt.
+struct Once<T>(Mutex<Option<Arc<T>>>);
+
+impl<T> Default for Once<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T> Once<T> {
+    /// The value, if there is one that is `sound`, else a new one. Others wait while one makes it.
+    fn get_or_make(&self, sound: impl Fn(&T) -> bool, make: impl FnOnce() -> Result<Arc<T>>) -> Result<Arc<T>> {
+        let mut value = self.0.lock();
+        match value.as_ref() {
+            Some(value) if sound(value) => Ok(value.clone()),
+            _ => Ok(value.insert(make()?).clone()),
+        }
+    }
+}
 
 /// The shared side of a stage. Freed when its last task has ended.
 pub struct StageExecution {
@@ -48,10 +66,15 @@ pub struct StageExecution {
     blocks: BTreeMap<NodeId, Arc<WorkQueue<Block>>>,
     builds: BTreeMap<NodeId, Once<JoinBuild>>,
     loops: BTreeMap<NodeId, Once<NestedLoopBuild>>,
-    published: BTreeMap<NodeId, OnceLock<()>>,
-    /// Whether the filters of earlier stages have been made.
-    filtered: OnceLock<Result<()>>,
-    metrics: Mutex<MetricsMap>,
+    published: BTreeMap<NodeId, Once<()>>,
+    /// The filters of earlier stages have been made.
+    filtered: Once<()>,
+    metrics: Mutex<TaskMetrics>,
+    /// Bytes held by the stage, and by each operator.
+    usage: Arc<Usage>,
+    usages: BTreeMap<NodeId, Arc<Usage>>,
+    /// Bytes of the output, which outlive the stage.
+    output_usage: Arc<Usage>,
     cancel: CancelToken,
 }
 
@@ -67,9 +90,13 @@ impl StageExecution {
             builds: BTreeMap::new(),
             loops: BTreeMap::new(),
             published: BTreeMap::new(),
-            filtered: OnceLock::new(),
-            metrics: Mutex::new(MetricsMap::new()),
+            filtered: Once::default(),
+            metrics: Mutex::default(),
+            usage: Arc::default(),
+            usages: BTreeMap::new(),
+            output_usage: Arc::default(),
         };
+        this.output_usage = this.usage.part();
         let mut nodes = Vec::new();
         stage.plan.visit(&mut |node| nodes.push(node));
         for node in nodes {
@@ -79,6 +106,7 @@ impl StageExecution {
     }
 
     fn prepare(&mut self, node: &PhysicalPlan) -> Result<()> {
+        self.usages.insert(node.id, self.usage.part());
         match &node.op {
             PhysicalOp::Scan { table, request } => {
                 let queue = self.scan_queue(table, request)?;
@@ -89,11 +117,11 @@ impl StageExecution {
                 self.blocks.insert(node.id, Arc::new(WorkQueue::new(blocks)));
             }
             PhysicalOp::HashJoin(_) => {
-                self.builds.insert(node.id, OnceLock::new());
-                self.published.insert(node.id, OnceLock::new());
+                self.builds.insert(node.id, Once::default());
+                self.published.insert(node.id, Once::default());
             }
             PhysicalOp::NestedLoopJoin { .. } => {
-                self.loops.insert(node.id, OnceLock::new());
+                self.loops.insert(node.id, Once::default());
             }
             _ => {}
         }
@@ -117,6 +145,11 @@ impl StageExecution {
         &self.stage
     }
 
+    /// Cancelled with the stage.
+    pub fn cancel_token(&self) -> CancelToken {
+        self.cancel.clone()
+    }
+
     /// Stops the tasks of the stage; the query goes on.
     pub fn cancel(&self) {
         self.cancel.cancel();
@@ -124,7 +157,21 @@ impl StageExecution {
 
     /// What the operators of the tasks that have ended did, by physical node.
     pub fn metrics(&self) -> MetricsMap {
-        self.metrics.lock().clone()
+        let mut metrics = self.metrics.lock().operators.clone();
+        for (node, usage) in self.usages.iter().filter(|(_, usage)| usage.peak() > 0) {
+            metrics.entry(*node).or_default().memory = usage.peak();
+        }
+        metrics
+    }
+
+    /// Most bytes that its tasks and its output held at a time.
+    pub fn peak_memory(&self) -> u64 {
+        self.usage.peak()
+    }
+
+    /// What was written by the tasks that have ended; the memory is that of attempts that were given up, too.
+    pub fn output_metrics(&self) -> OperatorMetrics {
+        OperatorMetrics { memory: self.output_usage.peak(), ..self.metrics.lock().output }
     }
 
     /// Counters of the scans, by physical node.
@@ -132,27 +179,31 @@ impl StageExecution {
         self.scans.iter().map(|(id, queue)| (*id, queue.context().metrics.clone())).collect()
     }
 
-    /// Runs one attempt of one task.
-    pub async fn run_task(self: Arc<Self>, id: TaskId) -> Result<()> {
+    /// Runs one attempt of one task, on a thread that `worker` lends.
+    pub async fn run_task(self: Arc<Self>, id: TaskId, worker: Arc<dyn Worker>) -> Result<()> {
         let cx = TaskContext {
             id,
             eval: self.services.eval.clone(),
             batch_rows: self.services.batch_rows,
             memory: self.services.memory.clone(),
+            usage: self.usage.clone(),
             cancel: self.cancel.clone(),
         };
         cx.cancel.check()?;
-        self.filtered.get_or_init(|| self.stage.filters.iter().try_for_each(|f| self.publish_keys(f))).clone()?;
+        let publish = || self.stage.filters.iter().try_for_each(|f| self.publish_keys(f)).map(Arc::new);
+        self.filtered.get_or_make(|()| true, publish)?;
         let mut builds = TaskBuilds::default();
-        self.prepare_builds(&self.stage.plan, &cx, &mut builds).await?;
+        self.prepare_builds(&self.stage.plan, &cx, &*worker, &mut builds).await?;
         let mut shared = Vec::new();
         let mut branches = Vec::new();
         self.pipeline(&self.stage.plan, &cx, &builds, true, &mut shared, &mut branches)?;
         shared.reverse();
         let sink = self.sink(&cx)?;
-        let metrics = PipelineTask::new(branches, shared, sink, cx.cancel.clone()).run().await?;
+        let metrics = PipelineTask::new(branches, shared, sink, cx.cancel.clone(), worker).run().await?;
         let mut all = self.metrics.lock();
-        metrics.iter().for_each(|(node, m)| all.entry(*node).or_default().merge(m));
+        metrics.operators.iter().for_each(|(node, m)| all.operators.entry(*node).or_default().merge(m));
+        builds.times.iter().for_each(|(node, time)| all.operators.entry(*node).or_default().time += *time);
+        all.output.merge(&metrics.output);
         Ok(())
     }
 
@@ -168,7 +219,13 @@ impl StageExecution {
     }
 
     /// Builds the hash tables of all joins on the spine, the shared ones together with other tasks.
-    async fn prepare_builds(&self, root: &PhysicalPlan, cx: &TaskContext, builds: &mut TaskBuilds) -> Result<()> {
+    async fn prepare_builds(
+        &self,
+        root: &PhysicalPlan,
+        cx: &TaskContext,
+        worker: &dyn Worker,
+        builds: &mut TaskBuilds,
+    ) -> Result<()> {
         let mut joins = Vec::new();
         root.visit(&mut |node| {
             if matches!(node.op, PhysicalOp::HashJoin(_) | PhysicalOp::NestedLoopJoin { .. }) {
@@ -176,26 +233,38 @@ impl StageExecution {
             }
         });
         for node in joins {
+            let cx = &self.counted(node, cx);
+            let start = Instant::now();
             match &node.op {
                 PhysicalOp::HashJoin(join) => {
-                    let table = self.join_table(node, join, cx).await?;
+                    let table = self.join_table(node, join, cx, worker).await?;
                     builds.tables.insert(node.id, table);
                 }
                 PhysicalOp::NestedLoopJoin { build, .. } => {
                     let made = self.loops.get(&node.id).ok_or_else(|| missing("nested loop build"))?;
-                    let made = made.get_or_init(|| {
-                        let input = &node.inputs[build.index()];
-                        NestedLoopBuild::new(self.build_batches(input, cx)?, &input.output, self.tasks(), cx)
-                    });
-                    builds.loops.insert(node.id, made.clone()?);
+                    let input = &node.inputs[build.index()];
+                    let make = || NestedLoopBuild::new(self.build_batches(input, cx)?, &input.output, self.tasks(), cx);
+                    builds.loops.insert(node.id, made.get_or_make(|_| true, make)?);
                 }
                 _ => {}
             }
+            builds.times.insert(node.id, start.elapsed());
         }
         Ok(())
     }
 
-    async fn join_table(&self, node: &PhysicalPlan, join: &HashJoin, cx: &TaskContext) -> Result<Arc<JoinTable>> {
+    /// The context of an operator of `node`.
+    fn counted(&self, node: &PhysicalPlan, cx: &TaskContext) -> TaskContext {
+        cx.counted_in(self.usages.get(&node.id).unwrap_or(&self.usage))
+    }
+
+    async fn join_table(
+        &self,
+        node: &PhysicalPlan,
+        join: &HashJoin,
+        cx: &TaskContext,
+        worker: &dyn Worker,
+    ) -> Result<Arc<JoinTable>> {
         let input = &node.inputs[join.build.index()];
         let make = |tasks: usize| {
             let spec = JoinSpec::new(join, &node.inputs[0].output, &node.inputs[1].output, &node.output)?;
@@ -204,18 +273,18 @@ impl StageExecution {
         let build = match join.mode {
             BuildMode::Shared => {
                 let once = self.builds.get(&node.id).ok_or_else(|| missing("join build"))?;
-                once.get_or_init(|| make(self.tasks())).clone()?
+                once.get_or_make(|build| !build.has_failed(), || make(self.tasks()))?
             }
             BuildMode::Partitioned => make(1)?,
         };
-        build.help(cx)?;
+        while !build.help(cx, SLICE)? {
+            worker.slice_end().await?;
+        }
         let table = build.ready(&cx.cancel).await?;
         if join.mode == BuildMode::Shared
             && let Some(published) = self.published.get(&node.id)
         {
-            let mut result = Ok(());
-            published.get_or_init(|| result = self.publish(join, &table));
-            result?;
+            published.get_or_make(|()| true, || self.publish(join, &table).map(Arc::new))?;
         }
         Ok(table)
     }
@@ -300,6 +369,7 @@ impl StageExecution {
     ) -> Result<Option<(Box<dyn Operator>, &'a PhysicalPlan)>> {
         let Some(first) = node.inputs.first() else { return Ok(None) };
         let columns: &[ColumnRef] = &first.output;
+        let cx = &self.counted(node, cx);
         let operator: Box<dyn Operator> = match &node.op {
             PhysicalOp::Filter { predicate } => Box::new(FilterOperator::new(predicate, columns, cx)?),
             PhysicalOp::Project { exprs } => Box::new(ProjectOperator::new(exprs, columns, cx)?),
@@ -378,7 +448,7 @@ impl StageExecution {
                 Ok(Box::new(ResultSink::new(self.services.clone(), types)))
             }
             distribution => {
-                let writer = self.services.shuffle.writer(output.id, cx.id)?;
+                let writer = self.services.shuffle.writer(output.id, cx.id, self.output_usage.clone())?;
                 let keys = match distribution {
                     Distribution::Hash { keys, .. } => {
                         let evaluator = Evaluator::compile(keys, &Layout::new(columns), &cx.eval)?;
@@ -397,6 +467,8 @@ impl StageExecution {
 struct TaskBuilds {
     tables: BTreeMap<NodeId, Arc<JoinTable>>,
     loops: BTreeMap<NodeId, Arc<NestedLoopBuild>>,
+    /// Time that the task has spent on them.
+    times: BTreeMap<NodeId, Duration>,
 }
 
 fn missing(what: &str) -> Error {

@@ -246,7 +246,7 @@ pub(crate) fn max_rows(plan: &LogicalPlan) -> Option<u64> {
         LogicalOp::Sort { fetch, .. } => cap(input(0), *fetch),
         LogicalOp::Limit { fetch, .. } => cap(input(0), *fetch),
         LogicalOp::Join { kind, .. } => match kind {
-            JoinKind::LeftSemi | JoinKind::LeftAnti | JoinKind::Mark(_) | JoinKind::LeftSingle => input(0),
+            JoinKind::LeftSemi | JoinKind::LeftAnti | JoinKind::Mark(_) | JoinKind::LeftSingle(_) => input(0),
             JoinKind::Inner => input(0)?.checked_mul(input(1)?),
             JoinKind::Left => input(0)?.checked_mul(input(1)?.max(1)),
             JoinKind::Right => input(1)?.checked_mul(input(0)?.max(1)),
@@ -278,7 +278,7 @@ pub(crate) fn unique_keys(plan: &LogicalPlan) -> Vec<BTreeSet<ColumnId>> {
             input(0).into_iter().filter_map(|key| key.iter().map(renamed).collect()).collect()
         }
         LogicalOp::Join { kind, on, .. } => match kind {
-            JoinKind::LeftSemi | JoinKind::LeftAnti | JoinKind::Mark(_) | JoinKind::LeftSingle => input(0),
+            JoinKind::LeftSemi | JoinKind::LeftAnti | JoinKind::Mark(_) | JoinKind::LeftSingle(_) => input(0),
             JoinKind::Inner | JoinKind::Left if right_is_unique(on, plan) => input(0),
             _ => Vec::new(),
         },

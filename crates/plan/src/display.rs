@@ -36,6 +36,8 @@ impl fmt::Debug for DisplayOptions<'_> {
 /// A line of a plan.
 #[derive(Debug, Default)]
 struct Entry {
+    /// The physical node, where the line stands for one.
+    node: Option<NodeId>,
     /// Name of the operator.
     name: String,
     /// What follows the name in the simple form.
@@ -55,6 +57,15 @@ pub fn physical_text(plan: &PhysicalPlan) -> String {
 /// A physical plan as a tree.
 pub fn physical_text_with(plan: &PhysicalPlan, options: &DisplayOptions<'_>) -> String {
     draw(&physical_entry(plan, None, options))
+}
+
+/// The lines of a physical plan as a tree, with the node that each is about.
+pub fn physical_lines(plan: &PhysicalPlan, options: &DisplayOptions<'_>) -> Vec<(Option<NodeId>, String)> {
+    let mut lines = Vec::new();
+    draw_at(&physical_entry(plan, None, options), "", "", &mut |entry, tree| {
+        lines.push((entry.node, format!("{tree}{}{}{}", entry.name, entry.arguments, entry.suffix)));
+    });
+    lines
 }
 
 /// A physical plan as a numbered tree with the details of each node beneath: EXPLAIN FORMATTED.
@@ -101,19 +112,19 @@ pub fn under(text: &str) -> String {
 
 fn draw(root: &Entry) -> String {
     let mut out = String::new();
-    draw_at(root, "", "", &mut out, &|entry| format!("{}{}{}", entry.name, entry.arguments, entry.suffix));
+    draw_at(root, "", "", &mut |entry, tree| {
+        let _ = writeln!(out, "{tree}{}{}{}", entry.name, entry.arguments, entry.suffix);
+    });
     out
 }
 
-/// Writes an entry after `first`, and what is below it after `rest`.
-fn draw_at(entry: &Entry, first: &str, rest: &str, out: &mut String, line: &dyn Fn(&Entry) -> String) {
-    out.push_str(first);
-    out.push_str(&line(entry));
-    out.push('\n');
+/// Gives `line` an entry with the tree before it, which is `first`, then those below it, after `rest`.
+fn draw_at<'a>(entry: &'a Entry, first: &str, rest: &str, line: &mut dyn FnMut(&'a Entry, &str)) {
+    line(entry, first);
     let last = entry.children.len().saturating_sub(1);
     for (i, child) in entry.children.iter().enumerate() {
         let (branch, below) = if i == last { ("+- ", "   ") } else { (":- ", ":  ") };
-        draw_at(child, &format!("{rest}{branch}"), &format!("{rest}{below}"), out, line);
+        draw_at(child, &format!("{rest}{branch}"), &format!("{rest}{below}"), line);
     }
 }
 
@@ -122,7 +133,9 @@ fn formatted(mut root: Entry) -> String {
     let mut next = 1;
     number(&mut root, &mut next, &mut details);
     let mut out = String::new();
-    draw_at(&root, "", "", &mut out, &|entry| format!("{}{}", entry.name, entry.suffix));
+    draw_at(&root, "", "", &mut |entry, tree| {
+        let _ = writeln!(out, "{tree}{}{}", entry.name, entry.suffix);
+    });
     out.push_str(&details);
     out
 }
@@ -158,7 +171,7 @@ fn kind_name(kind: &JoinKind) -> String {
         JoinKind::Full => "FullOuter".to_owned(),
         JoinKind::LeftSemi => "LeftSemi".to_owned(),
         JoinKind::LeftAnti => "LeftAnti".to_owned(),
-        JoinKind::LeftSingle => "LeftSingle".to_owned(),
+        JoinKind::LeftSingle(_) => "LeftSingle".to_owned(),
         JoinKind::Mark(mark) => format!("ExistenceJoin({mark})"),
     }
 }
@@ -192,7 +205,7 @@ fn physical_entry(plan: &PhysicalPlan, parent: Option<&PhysicalOp>, options: &Di
         return read_entry(plan, read, children, options);
     }
     let (name, arguments) = physical_line(plan, parent);
-    let mut entry = Entry { name, arguments, children, ..Entry::default() };
+    let mut entry = Entry { node: Some(plan.id), name, arguments, children, ..Entry::default() };
     entry.suffix = suffix(plan, options);
     entry.details = physical_details(plan, entry.arguments.trim());
     entry
@@ -220,6 +233,7 @@ fn read_entry(plan: &PhysicalPlan, read: ReadMode, children: Vec<Entry>, options
     let output = (format!("Output [{}]", plan.output.len()), list(&plan.output));
     let children = reused(plan).map_or(children, |entry| vec![entry]);
     let stage = Entry {
+        node: Some(plan.id),
         name: name.to_owned(),
         arguments: format!(" {exchange}"),
         suffix: suffix(plan, options),
@@ -236,6 +250,7 @@ fn read_entry(plan: &PhysicalPlan, read: ReadMode, children: Vec<Entry>, options
         None => return stage,
     };
     Entry {
+        node: None,
         name: "AQEShuffleRead".to_owned(),
         arguments: format!(" {label}"),
         suffix: String::new(),
@@ -416,7 +431,7 @@ fn logical_entry(plan: &LogicalPlan, options: &DisplayOptions<'_>) -> Entry {
     let (name, arguments) = logical_line(plan);
     let suffix = options.metrics.and_then(|metrics| metrics(plan.id)).map(|text| format!(" {text}"));
     let children = plan.inputs.iter().map(|input| logical_entry(input, options)).collect();
-    Entry { name, arguments, suffix: suffix.unwrap_or_default(), details: Vec::new(), children }
+    Entry { node: None, name, arguments, suffix: suffix.unwrap_or_default(), details: Vec::new(), children }
 }
 
 fn logical_line(plan: &LogicalPlan) -> (String, String) {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use firesteel_catalog::TableRef;
-use firesteel_common::{ColumnId, NodeId, Result};
+use firesteel_common::{ColumnId, NodeId, Result, Span};
 use firesteel_expr::{ColumnRef, Expr, NamedAggregate, SortKey, WindowCall};
 
 use crate::physical::PhysicalPlan;
@@ -160,8 +160,8 @@ pub enum JoinKind {
     /// Left rows without a match.
     LeftAnti,
     /// Each left row with its match or NULLs; more than one match is an error
-    /// (`SCALAR_SUBQUERY_TOO_MANY_ROWS`): a scalar subquery.
-    LeftSingle,
+    /// (`SCALAR_SUBQUERY_TOO_MANY_ROWS`): a scalar subquery, with its place.
+    LeftSingle(Span),
     /// Each left row with a BOOLEAN: true if some right row matches, else false: EXISTS, IN, ANY as a
     /// value. In dependent and in null-aware joins it is NULL if the condition is unknown for some right
     /// row and true for none.
@@ -268,7 +268,7 @@ impl LogicalPlan {
             }
             LogicalOp::Join { kind, .. } | LogicalOp::DependentJoin { kind, .. } => match kind {
                 JoinKind::Inner => input(0).into_iter().chain(input(1)).collect(),
-                JoinKind::Left | JoinKind::LeftSingle => input(0).into_iter().chain(nullable(input(1))).collect(),
+                JoinKind::Left | JoinKind::LeftSingle(_) => input(0).into_iter().chain(nullable(input(1))).collect(),
                 JoinKind::Right => nullable(input(0)).chain(input(1)).collect(),
                 JoinKind::Full => nullable(input(0)).chain(nullable(input(1))).collect(),
                 JoinKind::LeftSemi | JoinKind::LeftAnti => input(0),

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
 use firesteel_common::{Error, Result};
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Either, select};
 use tokio::sync::Notify;
 
 /// A flag shared by all that works for one query. Clones are the same flag.
@@ -42,7 +43,20 @@ impl CancelToken {
 
     /// `OPERATION_CANCELED` once cancelled. Long loops call it every few milliseconds.
     pub fn check(&self) -> Result<()> {
-        if self.is_cancelled() { Err(Error::cancelled("Operation has been canceled.")) } else { Ok(()) }
+        if self.is_cancelled() { Err(canceled()) } else { Ok(()) }
+    }
+
+    /// The result of `work`, or `OPERATION_CANCELED` as soon as the token is cancelled while it waits.
+    pub async fn guard<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut work = std::pin::pin!(work);
+        // Most work is ready, and then there is nothing to set up.
+        if let Poll::Ready(result) = futures::poll!(work.as_mut()) {
+            return result;
+        }
+        match select(work, self.cancelled()).await {
+            Either::Left((result, _)) => result,
+            Either::Right(((), _)) => Err(canceled()),
+        }
     }
 
     /// Waits until cancelled.
@@ -55,9 +69,32 @@ impl CancelToken {
                 return;
             }
             match &self.0.parent {
-                Some(parent) => drop(futures::future::select(notified, parent.cancelled()).await),
+                Some(parent) => drop(select(notified, parent.cancelled()).await),
                 None => notified.await,
             }
         })
+    }
+}
+
+fn canceled() -> Error {
+    Error::cancelled("Operation has been canceled.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_woken_also_by_the_parent() {
+        let parent = CancelToken::new();
+        let child = parent.child();
+        assert_eq!(futures::executor::block_on(child.guard(async { Ok(1) })).unwrap(), 1);
+        std::thread::scope(|scope| {
+            let waiting =
+                scope.spawn(|| futures::executor::block_on(child.guard(std::future::pending::<Result<()>>())));
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            parent.cancel();
+            assert_eq!(waiting.join().unwrap().unwrap_err().condition(), "OPERATION_CANCELED");
+        });
     }
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use firesteel_common::{Error, ErrorKind, Result};
+use firesteel_common::{Error, ErrorKind, Result, show};
 use parking_lot::Mutex;
 
 const CHUNK: usize = 1 << 20;
@@ -59,7 +59,7 @@ impl MemoryPool {
     pub fn reserve(self: &Arc<Self>, operator: impl Into<String>) -> Reservation {
         let held = Arc::new(AtomicUsize::new(0));
         self.holders.lock().push((operator.into(), held.clone()));
-        Reservation { pool: self.clone(), held, bytes: 0, granted: 0 }
+        Reservation { pool: self.clone(), held, usage: None, bytes: 0, granted: 0 }
     }
 
     fn try_take(&self, bytes: usize) -> bool {
@@ -95,15 +95,15 @@ impl MemoryPool {
         let top: Vec<String> = holders
             .iter()
             .filter(|(bytes, _)| *bytes > 0)
-            .map(|(bytes, name)| format!("{name} {}", show(*bytes)))
+            .map(|(bytes, name)| format!("{name} {}", show::bytes(*bytes as u64)))
             .collect();
         let message = format!(
             "Unable to acquire {} of memory for {operator}: process {}, {}: {} of {} in use. Largest holders: {}.",
-            show(asked),
+            show::bytes(asked as u64),
             std::process::id(),
             self.name,
-            show(used),
-            show(limit),
+            show::bytes(used as u64),
+            show::bytes(limit as u64),
             if top.is_empty() { "none".to_owned() } else { top.join(", ") }
         );
         Error::new(ErrorKind::OutOfMemory, "UNABLE_TO_ACQUIRE_MEMORY", "53200", message).with_hint(
@@ -112,11 +112,36 @@ impl MemoryPool {
     }
 }
 
-fn show(bytes: usize) -> String {
-    match bytes {
-        0..1024 => format!("{bytes} B"),
-        1024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
-        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+/// Bytes that a part of a query holds, such as an operator in all its tasks, and the most that it held at a time.
+/// Parts form a tree; a whole counts what its parts hold. Nothing is limited here: that is the pool's part.
+#[derive(Debug, Default)]
+pub struct Usage {
+    used: AtomicUsize,
+    peak: AtomicUsize,
+    whole: Option<Arc<Usage>>,
+}
+
+impl Usage {
+    /// A part of this one.
+    pub fn part(self: &Arc<Self>) -> Arc<Self> {
+        Arc::new(Self { whole: Some(self.clone()), ..Self::default() })
+    }
+
+    /// Most bytes that were held at a time.
+    pub fn peak(&self) -> u64 {
+        self.peak.load(Ordering::Relaxed) as u64
+    }
+
+    fn change(&self, from: usize, to: usize) {
+        if to > from {
+            let used = self.used.fetch_add(to - from, Ordering::Relaxed) + (to - from);
+            self.peak.fetch_max(used, Ordering::Relaxed);
+        } else if to < from {
+            self.used.fetch_sub(from - to, Ordering::Relaxed);
+        }
+        if let Some(whole) = &self.whole {
+            whole.change(from, to);
+        }
     }
 }
 
@@ -125,6 +150,8 @@ fn show(bytes: usize) -> String {
 pub struct Reservation {
     pool: Arc<MemoryPool>,
     held: Arc<AtomicUsize>,
+    /// Where else the bytes are counted.
+    usage: Option<Arc<Usage>>,
     /// What the holder says it holds.
     bytes: usize,
     /// What was taken from the pool: `bytes` rounded up to chunks.
@@ -132,6 +159,14 @@ pub struct Reservation {
 }
 
 impl Reservation {
+    /// Counts what is reserved from now on in `usage`, too.
+    #[must_use]
+    pub fn counted_in(mut self, usage: Arc<Usage>) -> Self {
+        usage.change(0, self.bytes);
+        self.usage = Some(usage);
+        self
+    }
+
     /// Bytes reserved.
     pub fn size(&self) -> usize {
         self.bytes
@@ -165,6 +200,9 @@ impl Reservation {
             self.pool.give_back(self.granted - needed);
             self.granted = needed;
         }
+        if let Some(usage) = &self.usage {
+            usage.change(self.bytes, bytes);
+        }
         self.bytes = bytes;
         self.held.store(self.granted, Ordering::Relaxed);
         Ok(())
@@ -191,6 +229,9 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
+        if let Some(usage) = &self.usage {
+            usage.change(self.bytes, 0);
+        }
         self.pool.give_back(self.granted);
         self.pool.holders.lock().retain(|(_, held)| !Arc::ptr_eq(held, &self.held));
     }
@@ -210,9 +251,7 @@ mod tests {
         let error = b.try_grow(5 << 20).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::OutOfMemory);
         let text = error.render();
-        for part in
-            ["HashAggregate (stage 3)", "query 7", "5.0 MiB", "8.0 MiB of 10.0 MiB", "HashJoin build", "--memory"]
-        {
+        for part in ["HashAggregate (stage 3)", "query 7", "5 MiB", "8 MiB of 10 MiB", "HashJoin build", "--memory"] {
             assert!(text.contains(part), "{part} is missing in {text}");
         }
         assert_eq!(b.size(), 0);
@@ -221,6 +260,25 @@ mod tests {
         drop(b);
         assert_eq!((process.used(), query.used()), (0, 0));
         assert_eq!(query.peak(), 8 << 20);
+    }
+
+    #[test]
+    fn usage_is_that_of_all_tasks_together() {
+        let pool = MemoryPool::root(10 << 20);
+        let stage = Arc::new(Usage::default());
+        let (sort, window) = (stage.part(), stage.part());
+        let mut first = pool.reserve("Sort").counted_in(sort.clone());
+        let mut second = pool.reserve("Sort").counted_in(sort.clone());
+        first.try_grow(100).unwrap();
+        second.try_grow(50).unwrap();
+        first.free();
+        let mut third = pool.reserve("Window").counted_in(window.clone());
+        third.try_grow(70).unwrap();
+        drop((first, second));
+        third.try_grow(100).unwrap();
+        assert_eq!((sort.peak(), window.peak(), stage.peak()), (150, 170, 170));
+        drop(third);
+        assert_eq!(stage.used.load(Ordering::Relaxed), 0);
     }
 
     #[test]

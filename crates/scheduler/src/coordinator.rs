@@ -1,32 +1,35 @@
 //! The coordinator of a query: one task that owns all its state.
 //!
-//! It asks the stage planner what to start, gives tasks to the workers as the task scheduler says, and after each
-//! group of finished stages asks the planner again, with exact facts. Nothing is shared and nothing is locked but
-//! the progress that others may look at.
+//! It asks the stage planner what to start, submits stages to the cluster, whose workers all queries share, starts
+//! tasks as the cluster says, and after each group of finished stages asks the planner again, with exact facts. Nothing
+//! is shared and nothing is locked but the cluster and the progress that others may look at.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use firesteel_common::{Config, Error, ExchangeId, ExchangeStats, ExecutorId, IdGenerator, Result, StageId, TaskId};
+use firesteel_common::{Config, Error, ExchangeId, ExchangeStats, IdGenerator, QueryId, Result, StageId, TaskId, show};
 use firesteel_exec::{QueryServices, StageExecution};
 use firesteel_optimizer::rule::{OptimizerContext, PlanFacts, TableStats};
 use firesteel_optimizer::stage_planner::{Facts, StagePlanner};
 use firesteel_plan::{Distribution, ExchangeForm, Stage};
 use firesteel_runtime::TaskScope;
 use firesteel_shuffle::ExchangeLayout;
+use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
+use crate::cluster::{LocalCluster, QueryPort};
 use crate::report::{Progress, QueryReport, StageReport};
-use crate::task_scheduler::{Action, Event, TaskScheduler};
-
-/// The only executor of a local cluster.
-const LOCAL: ExecutorId = ExecutorId(0);
+use crate::task_scheduler::{Action, Event};
 
 /// What a query needs to run.
 pub struct QuerySetup {
+    /// Its identity in the cluster.
+    pub id: QueryId,
+    /// Whose workers run its tasks.
+    pub cluster: Arc<LocalCluster>,
     /// The planner, with the optimised plan.
     pub planner: StagePlanner,
     /// Settings, as they were when the query started.
@@ -39,7 +42,7 @@ pub struct QuerySetup {
     pub facts: PlanFacts,
     /// What tasks share.
     pub services: Arc<QueryServices>,
-    /// Where tasks run.
+    /// The threads of the workers.
     pub cpu: Handle,
     /// Written by the coordinator, read by anyone.
     pub progress: Arc<Mutex<Progress>>,
@@ -48,7 +51,7 @@ pub struct QuerySetup {
 /// Runs one query.
 pub struct QueryCoordinator {
     setup: QuerySetup,
-    scheduler: TaskScheduler,
+    port: QueryPort,
     tasks: TaskScope<(TaskId, Result<()>)>,
     running: BTreeMap<StageId, RunningStage>,
     report: QueryReport,
@@ -65,10 +68,10 @@ struct RunningStage {
 impl QueryCoordinator {
     /// A coordinator that has not started anything.
     pub fn new(setup: QuerySetup) -> Self {
-        let scheduler = TaskScheduler::new([(LOCAL, setup.services.workers as u32)], setup.config.max_task_failures);
+        let port = setup.cluster.join(setup.id, setup.config.max_task_failures);
         let tasks = TaskScope::new(setup.cpu.clone());
         let (running, report) = (BTreeMap::new(), QueryReport::default());
-        Self { setup, scheduler, tasks, running, report, start: Instant::now(), done: false }
+        Self { setup, port, tasks, running, report, start: Instant::now(), done: false }
     }
 
     /// Runs the query to its end. When it returns, no task is left and all memory is given back.
@@ -96,15 +99,21 @@ impl QueryCoordinator {
         self.step()?;
         self.report.first_step = self.report.planning;
         let cancel = self.setup.services.cancel.clone();
-        while !self.tasks.is_empty() {
-            let ended = tokio::select! {
+        while !self.running.is_empty() {
+            tokio::select! {
                 biased;
                 () = cancel.cancelled() => return cancel.check(),
-                ended = self.tasks.next() => ended,
-            };
-            let Some(ended) = ended else { break };
-            if self.on_ended(ended)? {
-                self.step()?;
+                Some(action) = self.port.actions.next() => {
+                    let mut finished = self.act(action)?;
+                    // All stages that have finished by now are facts of one step.
+                    while let Some(Some(action)) = self.port.actions.next().now_or_never() {
+                        finished |= self.act(action)?;
+                    }
+                    if finished {
+                        self.step()?;
+                    }
+                }
+                Some(ended) = self.tasks.next() => self.on_ended(ended)?,
             }
         }
         if self.done {
@@ -131,9 +140,7 @@ impl QueryCoordinator {
         tracing::debug!(start = step.start.len(), cancel = step.cancel.len(), done = step.done, "planning step");
         self.report.notes.extend(step.notes);
         self.done |= step.done;
-        for stage in step.cancel {
-            self.cancel_stage(stage)?;
-        }
+        step.cancel.into_iter().for_each(|stage| self.cancel_stage(stage));
         for exchange in step.release {
             self.setup.services.shuffle.release(exchange);
         }
@@ -173,22 +180,21 @@ impl QueryCoordinator {
             progress.stages_started += 1;
             progress.tasks += stage.tasks.tasks();
         }
-        let actions = self.scheduler.on_event(Event::StageSubmitted { stage: stage.id, tasks: stage.tasks.tasks() });
-        self.act(actions).map(|_| ())
+        self.port.tell(Event::StageSubmitted { stage: stage.id, tasks: stage.tasks.tasks() });
+        Ok(())
     }
 
-    fn cancel_stage(&mut self, stage: StageId) -> Result<()> {
+    fn cancel_stage(&mut self, stage: StageId) {
         if let Some(running) = self.running.remove(&stage) {
             running.execution.cancel();
             self.setup.services.shuffle.release(running.execution.stage().output.id);
             self.finish_report(&running, true);
         }
-        let actions = self.scheduler.on_event(Event::StageCancelled(stage));
-        self.act(actions).map(|_| ())
+        self.port.tell(Event::StageCancelled(stage));
     }
 
-    /// Takes in the end of an attempt; whether a stage has finished.
-    fn on_ended(&mut self, ended: Result<(TaskId, Result<()>)>) -> Result<bool> {
+    /// Tells the cluster of the end of an attempt.
+    fn on_ended(&mut self, ended: Result<(TaskId, Result<()>)>) -> Result<()> {
         let (task, result) = ended?;
         let event = match result {
             Ok(()) => {
@@ -203,34 +209,36 @@ impl QueryCoordinator {
                 Event::TaskFailed { task, error, repeatable: !(is_result && handed_out) }
             }
         };
-        let actions = self.scheduler.on_event(event);
-        self.act(actions)
+        self.port.tell(event);
+        Ok(())
     }
 
-    /// Does what the scheduler says; whether a stage has finished.
-    fn act(&mut self, actions: Vec<Action>) -> Result<bool> {
-        let mut finished = false;
-        for action in actions {
-            match action {
-                Action::Launch(task, _) => self.launch(task),
-                Action::StageFinished(stage) => {
-                    finished = true;
-                    self.finish_stage(stage)?;
-                }
-                Action::StageFailed(_, error) => return Err(error),
+    /// Does what the cluster says; whether a stage has finished.
+    fn act(&mut self, action: Action) -> Result<bool> {
+        match action {
+            Action::Launch(task, _) => self.launch(task),
+            Action::StageFinished(stage) => {
+                self.finish_stage(stage)?;
+                return Ok(true);
             }
+            Action::StageFailed(_, error) => return Err(error),
+            Action::Park(_) | Action::Resume(_) => return Err(Error::internal("a parked task is the cluster's part")),
         }
-        Ok(finished)
+        Ok(false)
     }
 
     fn launch(&mut self, task: TaskId) {
-        let Some(running) = self.running.get_mut(&task.stage) else { return };
+        let Some(running) = self.running.get_mut(&task.stage) else {
+            // The stage was cancelled after the cluster had decided.
+            return self.port.tell(Event::TaskFinished(task));
+        };
         running.attempts += 1;
         let execution = running.execution.clone();
+        let worker = self.port.worker(task, execution.cancel_token());
         self.tasks.spawn(async move {
             // Caught here and not by the scope, so that the failure has the task's name.
-            let attempt = std::panic::AssertUnwindSafe(execution.run_task(task));
-            let result = futures::FutureExt::catch_unwind(attempt).await;
+            let attempt = std::panic::AssertUnwindSafe(execution.run_task(task, worker));
+            let result = attempt.catch_unwind().await;
             Ok((task, result.unwrap_or_else(|panic| Err(firesteel_runtime::threads::panicked(&*panic)))))
         });
     }
@@ -256,6 +264,8 @@ impl QueryCoordinator {
             rows: stats.rows,
             bytes: stats.bytes,
             metrics: running.execution.metrics(),
+            peak_memory: running.execution.peak_memory(),
+            output: running.execution.output_metrics(),
             scans: running.execution.scan_metrics().into_iter().map(|(id, m)| (id, describe_scan(&m))).collect(),
             cancelled,
             stage,
@@ -272,11 +282,11 @@ impl QueryCoordinator {
 fn describe_scan(metrics: &firesteel_catalog::ScanMetrics) -> String {
     let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     format!(
-        "rows decoded {}, rows pruned {}, row groups pruned {}, bytes read {}",
-        read(&metrics.rows),
-        read(&metrics.rows_pruned),
-        read(&metrics.groups_pruned),
-        read(&metrics.bytes)
+        "rows decoded {}, rows pruned {}, row groups pruned {}, read {}",
+        show::count(read(&metrics.rows)),
+        show::count(read(&metrics.rows_pruned)),
+        show::count(read(&metrics.groups_pruned)),
+        show::bytes(read(&metrics.bytes))
     )
 }
 

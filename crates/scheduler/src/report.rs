@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firesteel_common::NodeId;
-use firesteel_exec::MetricsMap;
+use firesteel_exec::{MetricsMap, OperatorMetrics};
 use firesteel_plan::{Note, PhysicalPlan, Stage};
 
 /// How far a query is.
@@ -42,6 +42,10 @@ pub struct StageReport {
     pub bytes: Vec<u64>,
     /// What its operators did.
     pub metrics: MetricsMap,
+    /// Most bytes that its tasks and its output held at a time.
+    pub peak_memory: u64,
+    /// What it wrote, and the most bytes that the output held.
+    pub output: OperatorMetrics,
     /// Counters of its scans in words, by node.
     pub scans: Vec<(NodeId, String)>,
     /// Whether it was cancelled because the plan no longer needed it.

@@ -93,6 +93,16 @@ pub fn row_bytes(column: &ArrayRef) -> u64 {
         }
 }
 
+/// Bytes that a column keeps alive, with what its buffers have room for beyond its rows.
+pub fn held_bytes(column: &ArrayRef) -> u64 {
+    let text = |held: usize| (held + 16 * column.len()) as u64;
+    match column.data_type() {
+        DataType::Utf8View => text(column.as_string_view().data_buffers().iter().map(|b| b.capacity()).sum()),
+        DataType::BinaryView => text(column.as_binary_view().data_buffers().iter().map(|b| b.capacity()).sum()),
+        _ => column.get_buffer_memory_size() as u64,
+    }
+}
+
 fn long_bytes(views: &[u128]) -> u64 {
     views.iter().map(|view| u64::from(*view as u32)).filter(|length| *length > 12).sum()
 }

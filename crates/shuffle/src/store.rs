@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use firesteel_common::{Batch, Error, ExchangeId, ExchangeStats, PartitionSpec, Result, SqlType, TaskId};
-use firesteel_runtime::{MemoryPool, Reservation};
+use firesteel_runtime::{MemoryPool, Reservation, Usage};
 use parking_lot::Mutex;
 
-use crate::block::{Block, trim};
+use crate::block::{Block, held_bytes, row_bytes, trim};
 use crate::scatter::Scatter;
 use crate::sketch::{Distinct, HotKeys};
 
@@ -36,7 +36,39 @@ pub struct ShuffleStore {
 struct ExchangeState {
     layout: ExchangeLayout,
     outputs: BTreeMap<u32, MapOutput>,
-    finished: bool,
+    /// Made when all tasks have committed: putting the sketches of all tasks together is not free.
+    finished: Option<ExchangeStats>,
+}
+
+impl ExchangeState {
+    /// Rows and bytes of what was committed.
+    fn sizes(&self) -> ExchangeStats {
+        let partitions = self.layout.partitions as usize;
+        let mut stats =
+            ExchangeStats { rows: vec![0; partitions], bytes: vec![0; partitions], ..ExchangeStats::default() };
+        for output in self.outputs.values() {
+            for (partition, blocks) in output.partitions.iter().enumerate() {
+                stats.rows[partition] += blocks.iter().map(Block::rows).sum::<u64>();
+                stats.bytes[partition] += blocks.iter().map(Block::bytes).sum::<u64>();
+            }
+        }
+        stats
+    }
+
+    fn finish(&mut self) {
+        let mut stats = self.sizes();
+        let (mut distinct, mut hot): (Option<Distinct>, _) = (None, HotKeys::default());
+        for output in self.outputs.values_mut() {
+            if let Some(sketch) = output.distinct.take() {
+                distinct.get_or_insert_default().merge(&sketch);
+            }
+            hot.merge(&std::mem::take(&mut output.hot));
+        }
+        stats.distinct_keys = distinct.map(|d| d.estimate());
+        stats.hot_keys = hot.above(HOT_SHARE, stats.total_rows());
+        stats.finished = true;
+        self.finished = Some(stats);
+    }
 }
 
 /// What one task has committed. Block lists are per partition.
@@ -57,12 +89,12 @@ impl ShuffleStore {
 
     /// Makes an exchange known before its first writer.
     pub fn register(&self, id: ExchangeId, layout: ExchangeLayout) {
-        let state = ExchangeState { layout, outputs: BTreeMap::new(), finished: false };
+        let state = ExchangeState { layout, outputs: BTreeMap::new(), finished: None };
         self.exchanges.lock().insert(id, state);
     }
 
-    /// A writer for one attempt of a task.
-    pub fn writer(self: &Arc<Self>, id: ExchangeId, task: TaskId) -> Result<ShuffleWriter> {
+    /// A writer for one attempt of a task, whose bytes are counted in `usage`.
+    pub fn writer(self: &Arc<Self>, id: ExchangeId, task: TaskId, usage: Arc<Usage>) -> Result<ShuffleWriter> {
         let layout = self.with(id, |state| state.layout.clone())?;
         let partitions = (0..layout.partitions).map(|_| Vec::new()).collect();
         Ok(ShuffleWriter {
@@ -76,42 +108,24 @@ impl ShuffleStore {
             partitions,
             distinct: None,
             hot: HotKeys::default(),
-            memory: self.memory.reserve(format!("Exchange {id} (stage {}, task {})", task.stage, task.task)),
+            pending: 0,
+            kept: 0,
+            memory: self
+                .memory
+                .reserve(format!("Exchange {id} (stage {}, task {})", task.stage, task.task))
+                .counted_in(usage),
             layout,
         })
     }
 
     /// Says that all tasks have committed.
     pub fn finish(&self, id: ExchangeId) -> Result<()> {
-        self.with(id, |state| state.finished = true)
+        self.with(id, ExchangeState::finish)
     }
 
-    /// What is known of an exchange now.
+    /// What is known of an exchange now: of one that has not finished, the sizes of what was committed.
     pub fn stats(&self, id: ExchangeId) -> Option<ExchangeStats> {
-        self.with(id, |state| {
-            let partitions = state.layout.partitions as usize;
-            let mut stats = ExchangeStats {
-                rows: vec![0; partitions],
-                bytes: vec![0; partitions],
-                finished: state.finished,
-                ..ExchangeStats::default()
-            };
-            let (mut distinct, mut hot): (Option<Distinct>, _) = (None, HotKeys::default());
-            for output in state.outputs.values() {
-                for (partition, blocks) in output.partitions.iter().enumerate() {
-                    stats.rows[partition] += blocks.iter().map(Block::rows).sum::<u64>();
-                    stats.bytes[partition] += blocks.iter().map(Block::bytes).sum::<u64>();
-                }
-                if let Some(sketch) = &output.distinct {
-                    distinct.get_or_insert_default().merge(sketch);
-                }
-                hot.merge(&output.hot);
-            }
-            stats.distinct_keys = distinct.map(|d| d.estimate());
-            stats.hot_keys = hot.above(HOT_SHARE, stats.total_rows());
-            stats
-        })
-        .ok()
+        self.with(id, |state| state.finished.clone().unwrap_or_else(|| state.sizes())).ok()
     }
 
     /// The blocks that `spec` names, in the order of tasks.
@@ -183,8 +197,14 @@ pub struct ShuffleWriter {
     partitions: Vec<Vec<Block>>,
     distinct: Option<Distinct>,
     hot: HotKeys,
+    /// Bytes of the rows that wait to become blocks, and of the blocks.
+    pending: usize,
+    kept: usize,
     memory: Reservation,
 }
+
+/// One part in so many is reserved on top of blocks, for what the allocator rounds up.
+const SLACK: u64 = 6;
 
 /// Rows of a block that is made of small batches.
 const BLOCK_ROWS: usize = 8192;
@@ -194,6 +214,7 @@ impl ShuffleWriter {
     pub fn write_hashed(&mut self, batch: Batch, hashes: &[u64]) -> Result<()> {
         self.distinct.get_or_insert_default().add(hashes);
         self.hot.add(hashes);
+        self.reserve_pending(&batch)?;
         self.scatter.push(batch, hashes)?;
         if self.scatter.is_full() { self.flush_scatter() } else { Ok(()) }
     }
@@ -201,8 +222,17 @@ impl ShuffleWriter {
     /// Writes rows to the partitions in turn, or to the only one.
     pub fn write(&mut self, batch: Batch) -> Result<()> {
         self.tail_rows += batch.rows();
+        self.reserve_pending(&batch)?;
         self.tail.push(batch);
         if self.tail_rows >= BLOCK_ROWS { self.flush_tail() } else { Ok(()) }
+    }
+
+    /// Reserves the rows of a batch that is to wait.
+    fn reserve_pending(&mut self, batch: &Batch) -> Result<()> {
+        let bytes: u64 = batch.columns().iter().map(row_bytes).sum();
+        // Of the rows that a selection has left out, nothing is kept.
+        self.pending += bytes as usize * batch.rows() / batch.physical_rows().max(1);
+        self.memory.try_resize(self.kept + self.pending)
     }
 
     fn flush_scatter(&mut self) -> Result<()> {
@@ -211,7 +241,9 @@ impl ShuffleWriter {
             pieces.push((partition, batch));
             Ok(())
         })?;
-        pieces.into_iter().try_for_each(|(partition, batch)| self.keep(partition, batch))
+        self.pending = 0;
+        // What they share was made for them: together they hold their rows.
+        pieces.into_iter().try_for_each(|(partition, batch)| self.keep(partition, batch, 0))
     }
 
     fn flush_tail(&mut self) -> Result<()> {
@@ -219,18 +251,22 @@ impl ShuffleWriter {
             return Ok(());
         }
         let batch = Batch::concat(&std::mem::take(&mut self.tail), &self.layout.types)?;
-        self.tail_rows = 0;
+        (self.tail_rows, self.pending) = (0, 0);
         let rows = batch.rows();
         let batch = Batch::new(batch.columns().iter().cloned().map(trim).collect(), rows);
+        let held = batch.columns().iter().map(held_bytes).sum();
         let partition = self.next;
         self.next = (self.next + 1) % self.layout.partitions;
-        self.keep(partition, batch)
+        self.keep(partition, batch, held)
     }
 
-    fn keep(&mut self, partition: u32, batch: Batch) -> Result<()> {
+    /// Keeps a block; `held` are the bytes of a batch that shares nothing with others.
+    fn keep(&mut self, partition: u32, batch: Batch, held: u64) -> Result<()> {
         let block =
             if self.layout.serialized { Block::serialized(&batch, &self.layout.types)? } else { Block::memory(batch) };
-        self.memory.try_grow(block.bytes() as usize)?;
+        let held = if self.layout.serialized { block.bytes() } else { block.bytes().max(held) };
+        self.kept += (held + held / SLACK) as usize;
+        self.memory.try_resize(self.kept)?;
         self.partitions[partition as usize].push(block);
         Ok(())
     }
@@ -272,7 +308,7 @@ mod tests {
     }
 
     fn write(store: &Arc<ShuffleStore>, id: TaskId, values: std::ops::Range<i64>) -> ShuffleWriter {
-        let mut writer = store.writer(ExchangeId(1), id).unwrap();
+        let mut writer = store.writer(ExchangeId(1), id, Arc::default()).unwrap();
         let batch = batch(values);
         let mut hashes = Vec::new();
         hash_columns(batch.columns(), batch.rows(), &mut hashes).unwrap();

@@ -104,6 +104,21 @@ impl FileSink {
         result.map_err(|e| self.failed(&e))
     }
 
+    /// Bytes that wait to be written.
+    pub fn memory(&self) -> usize {
+        match &self.encoder {
+            Some(Encoder::Parquet(writer, _)) => writer.memory_size(),
+            _ => 0,
+        }
+    }
+
+    /// Writes out what waits, as far as the format can: Parquet ends its row group.
+    pub fn flush(&mut self) -> Result<()> {
+        let Some(Encoder::Parquet(writer, _)) = &mut self.encoder else { return Ok(()) };
+        let result = writer.flush();
+        result.map_err(|e| self.failed(&e))
+    }
+
     /// Completes the file and gives it its name.
     pub fn finish(mut self) -> Result<FileSummary> {
         if let Some(encoder) = self.encoder.take() {

@@ -147,7 +147,7 @@ fn subqueries_are_dependent_joins() {
             if let LogicalOp::DependentJoin { kind, .. } = &node.op {
                 kinds.push(match kind {
                     JoinKind::Mark(_) => "mark",
-                    JoinKind::LeftSingle => "single",
+                    JoinKind::LeftSingle(_) => "single",
                     JoinKind::Inner => "inner",
                     _ => "other",
                 });

@@ -20,7 +20,6 @@ use rustyline::{
 };
 
 use crate::failure::Failure;
-use crate::progress::format_bytes;
 use crate::run::{Runner, Stop};
 use crate::script::{Script, is_complete};
 use crate::shell::Shell;
@@ -138,7 +137,7 @@ fn banner(shell: &Shell, samples: bool) {
         env!("CARGO_PKG_VERSION"),
         config.threads,
         if config.threads == 1 { "" } else { "s" },
-        format_bytes(config.memory_limit),
+        firesteel::show::bytes(config.memory_limit),
     );
     if samples {
         text.push_str("The TPC-H sample tables are here: try SELECT * FROM nation;\n");

@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::ArrayRef;
 use firesteel_common::{Batch, Error, Result, SqlType};
 use firesteel_expr::{ColumnRef, Expr};
 use firesteel_plan::logical::JoinKind;
 use firesteel_plan::physical::Side;
 use firesteel_runtime::Reservation;
+use firesteel_shuffle::block::row_bytes;
 
 use super::hash_join::matches::{Matches, Remember};
 use super::hash_join::pairs::PairJoin;
@@ -33,12 +34,14 @@ impl NestedLoopBuild {
     pub fn new(batches: Vec<Batch>, columns: &[ColumnRef], tasks: usize, cx: &TaskContext) -> Result<Arc<Self>> {
         let types: Vec<SqlType> = columns.iter().map(|c| c.ty.clone()).collect();
         let mut memory = cx.reserve("NestedLoopJoin build");
-        let all = Batch::concat(&batches, &types)?;
-        if all.rows() >= u32::MAX as usize {
+        let remember = Remember { matched: true, ..Remember::default() };
+        let rows = batches.iter().map(Batch::rows).sum();
+        if rows >= u32::MAX as usize {
             return Err(Error::unsupported("The kept side of a nested loop join has more than 4 billion rows."));
         }
-        memory.try_grow(all.columns().iter().map(|c| c.get_array_memory_size()).sum())?;
-        let remember = Remember { matched: true, ..Remember::default() };
+        let bytes: u64 = batches.iter().flat_map(Batch::columns).map(row_bytes).sum();
+        memory.try_grow(bytes as usize + Matches::bytes(rows, remember))?;
+        let all = Batch::concat(&batches, &types)?;
         Ok(Arc::new(Self {
             columns: all.columns().to_vec(),
             rows: all.rows(),
@@ -100,7 +103,7 @@ impl NestedLoopJoinOperator {
         let rows = match kind {
             _ if condition.is_some() => build_batches.rows,
             kind if kind.is_existence() => build_batches.rows.min(1),
-            JoinKind::LeftSingle => build_batches.rows.min(2),
+            JoinKind::LeftSingle(_) => build_batches.rows.min(2),
             _ => build_batches.rows,
         };
         let side = BuildSide {

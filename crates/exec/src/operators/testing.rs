@@ -20,6 +20,7 @@ pub(crate) fn task() -> TaskContext {
         },
         batch_rows: 4,
         memory: MemoryPool::root(1 << 30),
+        usage: Arc::default(),
         cancel: CancelToken::new(),
     }
 }

@@ -68,7 +68,7 @@ pub(super) fn drops_unmatched_probe(join: &HashJoin) -> bool {
         JoinKind::Full | JoinKind::Mark(_) => false,
         JoinKind::Right => join.build == Side::Right,
         JoinKind::LeftSemi => true,
-        JoinKind::Left | JoinKind::LeftAnti | JoinKind::LeftSingle => join.build == Side::Left,
+        JoinKind::Left | JoinKind::LeftAnti | JoinKind::LeftSingle(_) => join.build == Side::Left,
     }
 }
 

@@ -154,7 +154,7 @@ impl Walk<'_> {
             let columns = [left, right];
             // Rows that only match what is dropped anyway. A scalar subquery must still see if it has too
             // many rows, and a null-aware join whether there is a NULL.
-            if !join.null_aware && join.kind != JoinKind::LeftSingle {
+            if !join.null_aware && !matches!(join.kind, JoinKind::LeftSingle(_)) {
                 for (from, to) in [(0, 1), (1, 0)] {
                     let same = from_above[from].iter().filter(|wish| wish.column.id == columns[from].id);
                     sides[to].extend(same.map(|wish| Wish { column: columns[to].clone(), ..wish.clone() }));

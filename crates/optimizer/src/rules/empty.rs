@@ -91,7 +91,7 @@ fn propagate_join(mut node: LogicalPlan, _: &OptimizerContext<'_>) -> LogicalPla
     match kind {
         JoinKind::Inner if left || right || never => LogicalPlan::empty(node.id, columns),
         JoinKind::LeftSemi if left || right || never => LogicalPlan::empty(node.id, columns),
-        JoinKind::Left | JoinKind::LeftAnti | JoinKind::LeftSingle | JoinKind::Mark(_) if left => {
+        JoinKind::Left | JoinKind::LeftAnti | JoinKind::LeftSingle(_) | JoinKind::Mark(_) if left => {
             LogicalPlan::empty(node.id, columns)
         }
         JoinKind::Right if right => LogicalPlan::empty(node.id, columns),
@@ -99,7 +99,7 @@ fn propagate_join(mut node: LogicalPlan, _: &OptimizerContext<'_>) -> LogicalPla
         JoinKind::LeftSemi if unconditional && right_has_rows => node.inputs.swap_remove(0),
         JoinKind::LeftAnti if unconditional && right_has_rows => LogicalPlan::empty(node.id, columns),
         JoinKind::LeftAnti if right || never => node.inputs.swap_remove(0),
-        JoinKind::Left | JoinKind::LeftSingle | JoinKind::Full
+        JoinKind::Left | JoinKind::LeftSingle(_) | JoinKind::Full
             if right || (never && !matches!(kind, JoinKind::Full)) =>
         {
             padded(node.id, columns, node.inputs.swap_remove(0), &Expr::null)

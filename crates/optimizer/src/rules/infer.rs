@@ -24,7 +24,7 @@ impl OptimizerRule for InferFilters {
         // Which side may be filtered by what is known of the other.
         let (to_left, to_right) = match kind {
             JoinKind::Inner | JoinKind::LeftSemi => (true, true),
-            JoinKind::Left | JoinKind::LeftSingle | JoinKind::LeftAnti => (false, true),
+            JoinKind::Left | JoinKind::LeftSingle(_) | JoinKind::LeftAnti => (false, true),
             JoinKind::Right => (true, false),
             JoinKind::Full | JoinKind::Mark(_) => (false, false),
         };

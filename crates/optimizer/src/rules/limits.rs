@@ -58,7 +58,7 @@ fn push_limits(plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Result<LogicalPl
         LogicalOp::Join { kind, on, residual, null_aware } => {
             // Each row of this side gives at least one row.
             let side = match kind {
-                JoinKind::Left | JoinKind::LeftSingle | JoinKind::Mark(_) => Some(0),
+                JoinKind::Left | JoinKind::LeftSingle(_) | JoinKind::Mark(_) => Some(0),
                 JoinKind::Right => Some(1),
                 _ => None,
             };

@@ -41,7 +41,9 @@ fn weaken(plan: LogicalPlan, known: &[Expr], cx: &OptimizerContext<'_>) -> Logic
     let [left, right] = plan.inputs.as_slice() else { return plan };
     let rejects = |side: &BTreeSet<ColumnId>| known.iter().any(|k| rejects_null(k, side, cx));
     let mut kind = kind.clone();
-    if matches!(kind, JoinKind::LeftSingle) && (right_is_unique(on, &plan) || max_rows(right).is_some_and(|n| n <= 1)) {
+    if matches!(kind, JoinKind::LeftSingle(_))
+        && (right_is_unique(on, &plan) || max_rows(right).is_some_and(|n| n <= 1))
+    {
         kind = JoinKind::Left;
     }
     kind = match kind {
@@ -95,7 +97,7 @@ fn passed_down(node: &LogicalPlan, known: &[Expr], input: usize, cx: &OptimizerC
             let condition_counts = !null_aware
                 && match kind {
                     JoinKind::Inner | JoinKind::LeftSemi => true,
-                    JoinKind::Left | JoinKind::LeftSingle | JoinKind::LeftAnti | JoinKind::Mark(_) => input == 1,
+                    JoinKind::Left | JoinKind::LeftSingle(_) | JoinKind::LeftAnti | JoinKind::Mark(_) => input == 1,
                     JoinKind::Right => input == 0,
                     JoinKind::Full => false,
                 };

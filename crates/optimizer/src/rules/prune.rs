@@ -154,7 +154,9 @@ fn removable(kind: &JoinKind, inputs: &[LogicalPlan], needed: &Ids) -> bool {
     let unused = |plan: &LogicalPlan| plan.column_ids().iter().all(|id| !needed.contains(id));
     match (kind, inputs) {
         (JoinKind::Mark(mark), _) => !needed.contains(&mark.id),
-        (JoinKind::Left | JoinKind::LeftSingle, [_, right]) => unused(right) && max_rows(right).is_some_and(|n| n <= 1),
+        (JoinKind::Left | JoinKind::LeftSingle(_), [_, right]) => {
+            unused(right) && max_rows(right).is_some_and(|n| n <= 1)
+        }
         _ => false,
     }
 }

@@ -154,7 +154,7 @@ struct JoinParts {
 fn condition_moves(kind: &JoinKind) -> (bool, bool) {
     match kind {
         JoinKind::Inner | JoinKind::LeftSemi => (true, true),
-        JoinKind::Left | JoinKind::LeftSingle | JoinKind::LeftAnti | JoinKind::Mark(_) => (false, true),
+        JoinKind::Left | JoinKind::LeftSingle(_) | JoinKind::LeftAnti | JoinKind::Mark(_) => (false, true),
         JoinKind::Right => (true, false),
         JoinKind::Full => (false, false),
     }

@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use firesteel_common::{ExchangeId, Result, StageId};
 use firesteel_plan::{BuildMode, Exchange, FilterSource, Note, PhysicalOp, PhysicalPlan, ReadMode, Stage, TaskLayout};
 
-use super::notes::show_count;
 use super::{Facts, StagePlanner, Step};
 use crate::lower::{LoweredPlan, REUSE, Spread, StartedExchange, pin_of, read_of};
 use crate::rule::OptimizerContext;
@@ -208,7 +207,7 @@ impl StagePlanner {
                     because: format!(
                         "stage {number} reads only rows of {} whose {column} is among its {} keys",
                         table.name,
-                        show_count(keys as f64)
+                        firesteel_common::show::count(keys)
                     ),
                 });
                 if !filters.contains(source) {

@@ -22,7 +22,6 @@ use crate::lower::{LoweredPlan, StartedExchange, lower};
 use crate::optimizer::Optimizer;
 use crate::rule::OptimizerContext;
 use notes::JoinView;
-pub(crate) use notes::show_bytes;
 
 /// What the stages have left so far.
 pub trait Facts {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use firesteel_common::{ExchangeId, NodeId};
+use firesteel_common::{ExchangeId, NodeId, show};
 use firesteel_plan::{BuildMode, Estimate, Note, PhysicalOp, PhysicalPlan};
 
 use super::StagePlanner;
@@ -135,8 +135,11 @@ impl StagePlanner {
 
     /// What was expected of the sides of a join that is gone.
     fn surprise(&self, join: &JoinView) -> String {
-        let sides: Vec<String> =
-            join.sides.iter().map(|side| format!("{} was estimated at {}", side.keys, show(&side.estimate))).collect();
+        let sides: Vec<String> = join
+            .sides
+            .iter()
+            .map(|side| format!("{} was estimated at {}", side.keys, size_text(&side.estimate)))
+            .collect();
         format!(" ({})", sides.join(", "))
     }
 }
@@ -145,8 +148,8 @@ impl StagePlanner {
 fn changes(old: &JoinView, new: &JoinView, cx: &OptimizerContext<'_>) -> Vec<String> {
     let mut out = Vec::new();
     let evidence = |side: &JoinSide| {
-        let before = old.side(&side.keys).map(|side| show(&side.estimate)).unwrap_or_default();
-        let now = show(&side.estimate);
+        let before = old.side(&side.keys).map(|side| size_text(&side.estimate)).unwrap_or_default();
+        let now = size_text(&side.estimate);
         match (before == now, side.estimate.exact) {
             (true, _) => format!("{} has about {now}", side.keys),
             (false, true) => format!("{} was estimated at {before}, it has {now}", side.keys),
@@ -155,7 +158,7 @@ fn changes(old: &JoinView, new: &JoinView, cx: &OptimizerContext<'_>) -> Vec<Str
     };
     let build = new.build_side();
     if old.mode != new.mode {
-        let limit = show_bytes(cx.config.broadcast_limit(build.estimate.exact) as f64);
+        let limit = show::bytes(cx.config.broadcast_limit(build.estimate.exact));
         let text = match new.mode {
             BuildMode::Shared => "BroadcastHashJoin instead of ShuffledHashJoin",
             BuildMode::Partitioned => "ShuffledHashJoin instead of BroadcastHashJoin",
@@ -180,31 +183,6 @@ fn stages_text(exchanges: &[ExchangeId]) -> String {
     names.join(", ")
 }
 
-fn show(estimate: &Estimate) -> String {
-    format!("{} rows ({})", show_count(estimate.rows), show_bytes(estimate.bytes))
-}
-
-/// A count with separators: `1,234,567`.
-pub(super) fn show_count(count: f64) -> String {
-    let digits = format!("{:.0}", count.max(0.0));
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// Bytes with a unit: `1.5 MiB`.
-pub(crate) fn show_bytes(bytes: f64) -> String {
-    let mut value = bytes.max(0.0);
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if value < 1024.0 {
-            return if unit == "B" { format!("{value:.0} B") } else { format!("{value:.1} {unit}") };
-        }
-        value /= 1024.0;
-    }
-    format!("{value:.1} TiB")
+fn size_text(estimate: &Estimate) -> String {
+    format!("{} rows ({})", show::count(estimate.rows.round() as u64), show::bytes(estimate.bytes as u64))
 }

@@ -54,7 +54,7 @@ fn joined(random: &mut Random, query: &mut Query, depth: u64) -> LogicalPlan {
         JoinKind::Full,
         JoinKind::LeftSemi,
         JoinKind::LeftAnti,
-        JoinKind::LeftSingle,
+        JoinKind::LeftSingle(Span::NONE),
         JoinKind::Mark(mark),
     ];
     let mut joined = query.join(random.pick(&kinds), left, right, &l, &r);

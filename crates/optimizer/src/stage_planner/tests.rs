@@ -260,7 +260,7 @@ fn sharing_is_chosen_late_when_a_side_turns_out_small() {
         [(
             "DynamicJoinSelection",
             "stage 0: BroadcastHashJoin instead of ShuffledHashJoin on big_k#0 = other_k#2: other_k#2 was estimated \
-             at 1,000,000 rows (15.3 MiB), it has 160 rows (2.5 KiB) (limit 1.0 MiB)"
+             at 1,000,000 rows (15.3 MiB), it has 160 rows (2.5 KiB) (limit 1 MiB)"
                 .to_owned()
         )]
     );

@@ -5,6 +5,7 @@
 //! partition would exceed the target. A task below the smallest size joins its lesser neighbour.
 //! Partitions that were split stay as they are.
 
+use firesteel_common::show;
 use firesteel_plan::{ExchangeOrigin, TaskInput};
 
 use super::{Layout, PerPartition, StageInputs};
@@ -47,10 +48,11 @@ pub(super) fn merge(stage: &StageInputs<'_>, partitions: &PerPartition, layout: 
     }
     layout.coalesced = true;
     let text = format!(
-        "{before} partitions with {} in all are read by {} tasks (target {})",
-        crate::stage_planner::show_bytes(total as f64),
+        "{before} partitions with {} in all are read by {} task{} (target {})",
+        show::bytes(total),
         tasks.len(),
-        crate::stage_planner::show_bytes(target as f64)
+        if tasks.len() == 1 { "" } else { "s" },
+        show::bytes(target)
     );
     layout.decisions.push((RULE, text));
     Some(tasks)

@@ -5,12 +5,11 @@
 //! the other inputs. That is allowed where every node between the read and the end of the stage
 //! treats probe rows one by one.
 
-use firesteel_common::{ExchangeId, PartitionSpec};
+use firesteel_common::{ExchangeId, PartitionSpec, show};
 use firesteel_plan::{PhysicalOp, PhysicalPlan, ReadMode, TaskInput};
 
 use super::{Layout, PerPartition, StageInputs};
 use crate::lower::spine_input;
-use crate::stage_planner::show_bytes;
 
 const RULE: &str = "OptimizeSkewedJoin";
 /// Bound of the slices of one partition.
@@ -50,8 +49,8 @@ pub(super) fn split(stage: &StageInputs<'_>, partitions: &mut PerPartition, layo
         layout.skewed = true;
         let text = format!(
             "partition {i} has {rows} rows ({}), the median is {}: read in {count} slices",
-            show_bytes(bytes as f64),
-            show_bytes(median as f64)
+            show::bytes(bytes),
+            show::bytes(median)
         );
         layout.decisions.push((RULE, text));
     }

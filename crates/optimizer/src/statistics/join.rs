@@ -48,7 +48,7 @@ pub fn join_statistics(
         JoinKind::Full => inner.max(left.rows).max(right.rows).max(left.rows + right.rows - inner),
         JoinKind::LeftSemi => left.rows * semi_fraction(on, residual_fraction, left, right),
         JoinKind::LeftAnti => left.rows * (1.0 - semi_fraction(on, residual_fraction, left, right)).max(0.05),
-        JoinKind::LeftSingle | JoinKind::Mark(_) => left.rows,
+        JoinKind::LeftSingle(_) | JoinKind::Mark(_) => left.rows,
     };
     let exact = keeps_left_rows(kind) && left.exact || matches!(kind, JoinKind::Inner) && (empty(left) || empty(right));
     let rows = if exact { rows } else { rows.max(1.0f64.min(left.rows.max(right.rows))) };
@@ -59,7 +59,7 @@ pub fn join_statistics(
             stats.columns.insert(mark.id, default_column(&mark.ty));
             stats
         }
-        JoinKind::LeftSingle => with_rows(both, rows, exact),
+        JoinKind::LeftSingle(_) => with_rows(both, rows, exact),
         _ => {
             // Equal keys have the values of the side with fewer of them.
             for key in on.iter().filter(|_| matches!(kind, JoinKind::Inner)) {

@@ -281,5 +281,5 @@ fn estimate_union(plan: &LogicalPlan, columns: &[ColumnRef], cx: &OptimizerConte
 
 /// Whether a join of this kind returns every left row once.
 pub(crate) fn keeps_left_rows(kind: &JoinKind) -> bool {
-    matches!(kind, JoinKind::LeftSingle | JoinKind::Mark(_))
+    matches!(kind, JoinKind::LeftSingle(_) | JoinKind::Mark(_))
 }

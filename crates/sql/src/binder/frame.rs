@@ -350,7 +350,15 @@ pub fn distinct(plan: LogicalPlan, cx: &BindContext<'_>) -> LogicalPlan {
 
 /// The plan without places in a text.
 pub fn plan_without_spans(plan: LogicalPlan) -> Result<LogicalPlan> {
-    plan.transform_up(&mut |node| Ok(node.map_expressions(&mut |expr| expr.transform(&mut without_spans))))
+    plan.transform_up(&mut |node| {
+        let mut node = node.map_expressions(&mut |expr| expr.transform(&mut without_spans));
+        if let LogicalOp::Join { kind, .. } | LogicalOp::DependentJoin { kind, .. } = &mut node.op
+            && let JoinKind::LeftSingle(span) = kind
+        {
+            *span = Span::NONE;
+        }
+        Ok(node)
+    })
 }
 
 /// The right plan of an operation with fresh ids if it shares some with the left one, as in a self-join, and what became

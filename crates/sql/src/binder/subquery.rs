@@ -82,7 +82,7 @@ impl<'a> Binder<'a> {
         };
         let plan = self.only(relation.plan, std::slice::from_ref(column));
         let value = ColumnRef { nullable: true, ..column.clone() };
-        cx.subqueries.push(PendingSubquery { kind: JoinKind::LeftSingle, condition: None, plan, span });
+        cx.subqueries.push(PendingSubquery { kind: JoinKind::LeftSingle(span), condition: None, plan, span });
         Ok(Bound::new(Expr::Column(value), span))
     }
 

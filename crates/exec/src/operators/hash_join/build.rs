@@ -10,6 +10,7 @@
 //! next phase needs hands. The thread that ends the last unit makes the table.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanBufferBuilder, GenericByteViewArray};
 use arrow::buffer::NullBuffer;
@@ -17,6 +18,7 @@ use arrow::datatypes::{ByteViewType, DataType};
 use arrow::row::RowConverter;
 use firesteel_common::{Batch, Error, ErrorKind, Result, encoding};
 use firesteel_runtime::{CancelToken, Reservation};
+use firesteel_shuffle::block::row_bytes;
 use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::watch;
 
@@ -127,18 +129,25 @@ impl JoinBuild {
         }))
     }
 
-    /// Works on the table until no unit of work is left. Every task of the stage may call it, each on its own
-    /// thread; one alone builds the whole table.
+    /// Whether it can no longer become a table.
+    pub fn has_failed(&self) -> bool {
+        self.control.lock().failure.is_some()
+    }
+
+    /// Works on the table for about `slice`; returns whether no unit of work is left. Every task of the stage may call
+    /// it, each on its own thread; one alone builds the whole table.
     ///
     /// Errors: what any of the threads failed with.
-    pub fn help(&self, cx: &TaskContext) -> Result<()> {
+    pub fn help(&self, cx: &TaskContext, slice: Duration) -> Result<bool> {
+        let start = Instant::now();
         let mut preparer = None;
-        while let Some((phase, unit)) = self.claim()? {
+        while start.elapsed() < slice {
+            let Some((phase, unit)) = self.claim()? else { return Ok(true) };
             let guard = Claim(Some(self));
             let done = cx.cancel.check().and_then(|()| self.run(phase, unit, &mut preparer, cx));
             guard.end(done)?;
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Waits for the table.
@@ -220,13 +229,12 @@ impl JoinBuild {
                     None => preparer.insert(self.preparer(cx)?),
                 };
                 let batches = std::mem::take(&mut *self.inputs[unit].lock());
-                let prepared = batches.into_iter().map(|b| self.prepare(b, preparer)).collect::<Result<_>>()?;
+                let prepared: Vec<_> = batches.into_iter().map(|b| self.prepare(b, preparer)).collect::<Result<_>>()?;
+                self.reserve(prepared.iter().map(|p| p.keys.bytes()).sum())?;
                 self.prepared.write()[unit] = prepared;
             }
             Phase::Concat if unit < self.columns.len() => {
-                let column = self.concat_column(unit)?;
-                self.reserve(column.get_array_memory_size())?;
-                *self.columns[unit].lock() = Some(column);
+                *self.columns[unit].lock() = Some(self.concat_column(unit)?);
             }
             Phase::Concat => *self.index.lock() = Some(Arc::new(self.plan_index()?)),
             Phase::Insert => {
@@ -275,7 +283,11 @@ impl JoinBuild {
                 let input = self.spec.shape.build_columns[position];
                 arrow::array::new_empty_array(&self.spec.build_input[input].ty.arrow())
             }
-            _ => arrow::compute::concat(&parts)?,
+            _ => {
+                let columns = prepared.iter().flatten().map(|p| &p.columns[position]);
+                self.reserve(columns.map(row_bytes).sum::<u64>() as usize)?;
+                arrow::compute::concat(&parts)?
+            }
         })
     }
 
@@ -329,7 +341,9 @@ impl JoinBuild {
             matches: Arc::new(Matches::new(self.rows, self.tasks, spec.shape.remember())),
             comparable: index.comparable().cloned(),
         };
-        let memory = self.memory.lock().take().ok_or_else(lost)?;
+        let mut memory = self.memory.lock().take().ok_or_else(lost)?;
+        // The index has its own copy of the keys.
+        memory.shrink(prepared.iter().flatten().map(|p| p.keys.bytes()).sum());
         let range = self.range(&prepared);
         Ok(JoinTable { spec: spec.clone(), side, index, range, filter_columns, _memory: memory })
     }

@@ -121,6 +121,16 @@ pub(super) struct KeyBatch {
     pub(super) comparable: Option<NullBuffer>,
 }
 
+impl KeyBatch {
+    pub(super) fn bytes(&self) -> usize {
+        match &self.keys {
+            Keys::Word(keys) => keys.len() * 8,
+            Keys::Wide(keys) => keys.len() * 16,
+            Keys::Bytes(rows) => rows.size(),
+        }
+    }
+}
+
 /// Keys of a whole build side.
 #[derive(Debug)]
 pub(super) enum BuildKeys {

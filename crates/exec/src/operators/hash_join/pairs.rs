@@ -38,12 +38,13 @@ pub(in crate::operators) struct PairJoin {
     tail: Option<u32>,
 }
 
-fn too_many_rows() -> Error {
-    Error::compute(
+fn too_many_rows(kind: &JoinKind) -> Error {
+    let error = Error::compute(
         "SCALAR_SUBQUERY_TOO_MANY_ROWS",
         "21000",
         "More than one row returned by a subquery used as an expression.",
-    )
+    );
+    if let JoinKind::LeftSingle(span) = kind { error.at(*span) } else { error }
 }
 
 impl PairJoin {
@@ -192,7 +193,7 @@ impl PairJoin {
             for (position, row) in positions.iter().zip(rows) {
                 let seen = std::mem::replace(&mut self.matched[*position as usize], true);
                 if seen && single && *row != NONE {
-                    return Err(too_many_rows());
+                    return Err(too_many_rows(&self.shape.kind));
                 }
             }
         }
@@ -200,7 +201,7 @@ impl PairJoin {
             let claims = self.shape.single();
             for row in rows.iter().filter(|row| **row != NONE) {
                 if claims && !self.side.matches.claim(*row, self.task.task, self.task.attempt) {
-                    return Err(too_many_rows());
+                    return Err(too_many_rows(&self.shape.kind));
                 }
                 self.side.matches.set_matched(*row);
             }

@@ -105,7 +105,7 @@ impl JoinShape {
     pub(in crate::operators) fn probe_outer(&self) -> bool {
         match self.kind {
             JoinKind::Full => true,
-            JoinKind::Left | JoinKind::LeftSingle => self.build == Side::Right,
+            JoinKind::Left | JoinKind::LeftSingle(_) => self.build == Side::Right,
             JoinKind::Right => self.build == Side::Left,
             _ => false,
         }
@@ -115,7 +115,7 @@ impl JoinShape {
     pub(in crate::operators) fn build_outer(&self) -> bool {
         match self.kind {
             JoinKind::Full => true,
-            JoinKind::Left | JoinKind::LeftSingle => self.build == Side::Left,
+            JoinKind::Left | JoinKind::LeftSingle(_) => self.build == Side::Left,
             JoinKind::Right => self.build == Side::Right,
             _ => false,
         }
@@ -133,7 +133,7 @@ impl JoinShape {
 
     /// Whether a second match of a left row is an error.
     pub(in crate::operators) fn single(&self) -> bool {
-        matches!(self.kind, JoinKind::LeftSingle)
+        matches!(self.kind, JoinKind::LeftSingle(_))
     }
 
     /// Whether build rows are returned after the last probe row.

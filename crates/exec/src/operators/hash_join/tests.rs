@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, StringViewArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use firesteel_common::{Batch, ColumnId, Error, FilterId, Result, Selection, SqlType, StageId, TaskId};
+use firesteel_common::{Batch, ColumnId, Error, FilterId, Result, Selection, Span, SqlType, StageId, TaskId};
 use firesteel_expr::{ColumnRef, EvalContext, Expr, FunctionRegistry};
 use firesteel_plan::logical::{JoinKey, JoinKind};
 use firesteel_plan::physical::{BuildMode, HashJoin, Side};
@@ -22,6 +23,7 @@ fn context(batch_rows: usize) -> TaskContext {
         eval: EvalContext { registry, ansi: true, time_zone: Arc::from("UTC"), now: 0 },
         batch_rows,
         memory: MemoryPool::root(1 << 30),
+        usage: Arc::default(),
         cancel: CancelToken::new(),
     }
 }
@@ -203,10 +205,10 @@ impl Case {
                     };
                     add(Some(l), text);
                 }
-                JoinKind::LeftSingle if matches.len() > 1 => return None,
+                JoinKind::LeftSingle(_) if matches.len() > 1 => return None,
                 kind => {
                     matches.iter().for_each(|i| add(Some(l), right[*i].3.to_string()));
-                    if matches.is_empty() && matches!(kind, JoinKind::Left | JoinKind::Full | JoinKind::LeftSingle) {
+                    if matches.is_empty() && matches!(kind, JoinKind::Left | JoinKind::Full | JoinKind::LeftSingle(_)) {
                         add(Some(l), "NULL".to_owned());
                     }
                 }
@@ -248,11 +250,11 @@ impl Case {
         let (l, r) = (columns(0, self.key), columns(10, self.key));
         let spec = Arc::new(JoinSpec::new(&self.node(), &l, &r, &self.output())?);
         let build = JoinBuild::new(spec, sides[self.build.index()].clone(), self.tasks, &cx)?;
-        let helped: Vec<Result<()>> = std::thread::scope(|scope| {
-            let handles: Vec<_> = (0..self.tasks).map(|_| scope.spawn(|| build.help(&cx))).collect();
+        let helped: Vec<Result<bool>> = std::thread::scope(|scope| {
+            let handles: Vec<_> = (0..self.tasks).map(|_| scope.spawn(|| build.help(&cx, Duration::MAX))).collect();
             handles.into_iter().map(|h| h.join().unwrap()).collect()
         });
-        helped.into_iter().collect::<Result<()>>()?;
+        helped.into_iter().collect::<Result<Vec<bool>>>()?;
         let table = block_on(build.ready(&cx.cancel))?;
         let operators = (0..self.tasks).map(|task| HashJoinOperator::new(table.clone(), task as u32, &cx));
         drive(operators.collect::<Result<_>>()?, &sides[self.build.other().index()])
@@ -323,7 +325,7 @@ fn drive<O: Operator>(mut operators: Vec<O>, probe: &[Batch]) -> Result<Vec<Batc
 
 fn kinds() -> Vec<JoinKind> {
     use JoinKind::*;
-    vec![Inner, Left, Right, Full, LeftSemi, LeftAnti, LeftSingle, Mark(mark())]
+    vec![Inner, Left, Right, Full, LeftSemi, LeftAnti, LeftSingle(Span::NONE), Mark(mark())]
 }
 
 fn check_all(residual: bool, null_safe: bool) {
@@ -410,7 +412,7 @@ fn filters_pass_what_matches_and_nothing_else() {
             let spec = Arc::new(JoinSpec::new(&case.node(), &l, &r, &case.output()).unwrap());
             let right = Random(7).rows(rows, 9, true);
             let build = JoinBuild::new(spec, batches(&right, key, 5), 1, &cx).unwrap();
-            build.help(&cx).unwrap();
+            build.help(&cx, Duration::MAX).unwrap();
             let table = block_on(build.ready(&cx.cancel)).unwrap();
             assert_eq!(table.rows(), rows);
             let filter = table.runtime_filter(0).unwrap().unwrap();
@@ -433,8 +435,8 @@ fn an_error_of_one_helper_reaches_all() {
     let small = TaskContext { memory: MemoryPool::root(100), ..cx.clone() };
     let build = JoinBuild::new(spec, batches(&Random(1).rows(50, 9, true), key, 5), 2, &small).unwrap();
     let condition = |error: Error| error.condition().to_owned();
-    assert_eq!(build.help(&cx).map_err(condition), Err("UNABLE_TO_ACQUIRE_MEMORY".to_owned()));
-    assert_eq!(build.help(&cx).map_err(condition), Err("UNABLE_TO_ACQUIRE_MEMORY".to_owned()));
+    assert_eq!(build.help(&cx, Duration::MAX).map_err(condition), Err("UNABLE_TO_ACQUIRE_MEMORY".to_owned()));
+    assert_eq!(build.help(&cx, Duration::MAX).map_err(condition), Err("UNABLE_TO_ACQUIRE_MEMORY".to_owned()));
     let table = block_on(build.ready(&cx.cancel));
     assert_eq!(table.map(|t| t.rows()).map_err(condition), Err("UNABLE_TO_ACQUIRE_MEMORY".to_owned()));
 }
@@ -458,7 +460,9 @@ fn threads_that_insert_at_once_lose_no_row() {
             let (rows, probe): (Vec<Row>, Vec<Row>) =
                 if sparse { (shrink(&rows), shrink(&probe[..8000])) } else { (rows.clone(), probe.clone()) };
             let build = JoinBuild::new(spec, batches(&rows, key, 30_000), 4, &cx).unwrap();
-            std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(|| build.help(&cx).unwrap()))));
+            std::thread::scope(|scope| {
+                (0..4).for_each(|_| drop(scope.spawn(|| build.help(&cx, Duration::MAX).unwrap())))
+            });
             let table = block_on(build.ready(&cx.cancel)).unwrap();
             let operator = HashJoinOperator::new(table, 0, &cx).unwrap();
             let output = drive(vec![operator], &batches(&probe, key, 10_000)).unwrap();
