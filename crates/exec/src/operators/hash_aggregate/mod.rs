@@ -41,6 +41,8 @@ const PASS_THROUGH_ROWS: usize = 100_000;
 const PASS_THROUGH_ROWS_EXPECTED: usize = 8_192;
 /// Groups per row above which it does not.
 const PASS_THROUGH_RATIO: f64 = 0.8;
+/// Groups whose tables are too small for their doubling to matter.
+const FEW_GROUPS: usize = 1 << 16;
 
 /// The operator of [`firesteel_plan::PhysicalOp::HashAggregate`].
 pub struct HashAggregateOperator {
@@ -163,8 +165,19 @@ impl HashAggregateOperator {
         self
     }
 
+    /// Reserves what `rows` more groups may need. Everything that is kept by group doubles about when the number of
+    /// groups passes a power of two, which must not be found out afterwards; partial halves stay small anyway.
+    fn make_room(&mut self, rows: usize) -> Result<()> {
+        let groups = self.table.len();
+        if self.mode == AggregateMode::Partial || groups < FEW_GROUPS || groups + rows <= groups.next_power_of_two() {
+            return Ok(());
+        }
+        self.reservation.try_resize(2 * self.memory())
+    }
+
     /// Takes a batch into the table.
     fn build(&mut self, columns: &[ArrayRef], rows: usize) -> Result<()> {
+        self.make_room(rows)?;
         self.table.intern(&columns[..self.keys], rows, &mut self.groups)?;
         let groups = self.table.len();
         for (call, accumulator) in self.calls.iter().zip(&mut self.accumulators) {
