@@ -81,6 +81,8 @@ pub struct ScanMetrics {
     pub rows_pruned: AtomicU64,
     /// Row groups that were not read because of statistics or filters.
     pub groups_pruned: AtomicU64,
+    /// Pages of other row groups that were not read, because of the page index and filters.
+    pub pages_pruned: AtomicU64,
 }
 
 impl ScanMetrics {
@@ -132,11 +134,6 @@ pub trait TableProvider: Send + Sync + fmt::Debug {
 
     /// A line for DESCRIBE EXTENDED and EXPLAIN: the format and location.
     fn description(&self) -> String;
-
-    /// Folder that INSERT and overwriting write files to, and the format; `None` if it cannot be written.
-    fn write_target(&self) -> Option<(String, String)> {
-        None
-    }
 }
 
 /// A prepared scan, shared by the tasks of a stage.

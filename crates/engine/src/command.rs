@@ -13,7 +13,7 @@ use crate::dataframe::DataFrame;
 use crate::explain::{ExplainMode, explain};
 use crate::resolve::StatementTables;
 use crate::session::{Session, TableDefinition};
-use crate::writer::{directory, fields, write_folder, write_rows};
+use crate::writer::{fields, write_folder, write_rows};
 
 /// Runs a bound statement; a query is only wrapped.
 pub(crate) fn execute<'a>(
@@ -142,15 +142,15 @@ async fn create_table(
     let options: BTreeMap<String, String> = create.options.into_iter().collect();
     let mut schema = create.schema;
     if let Some(query) = &query {
-        let target = directory(&location)?;
-        if !create.replace && target.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        let target = session.stores().target(&location)?;
+        if !create.replace && target.has_entries().await? {
             let message = format!("The location {location} of the table is not empty.");
             return Err(Error::bind("LOCATION_ALREADY_EXISTS", "42710", message));
         }
         write_folder(query, &location, &format, &options, create.replace).await?;
         schema = Some(fields(query));
     } else if schema.is_some() && firesteel_sources::location::local_path(&location).is_some_and(|p| !p.exists()) {
-        std::fs::create_dir_all(directory(&location)?)?;
+        session.stores().target(&location)?.create_folder()?;
     }
     let definition = TableDefinition { format, location, options, schema };
     session.open_definition(&create.name, definition).await?;
@@ -178,7 +178,8 @@ async fn insert(
 }
 
 async fn copy(query: &DataFrame, path: &str, format: &str, options: &BTreeMap<String, String>) -> Result<DataFrame> {
-    let rows = write_rows(query, path, format, options).await?;
+    let target = query.session().stores().target(path)?;
+    let rows = write_rows(query, &target, format, options).await?;
     query.session().rows(&[("count", SqlType::BigInt)], vec![vec![Scalar::BigInt(rows as i64)]])
 }
 
@@ -324,9 +325,10 @@ fn set(session: &Session, key: &str, value: Option<&str>) -> Result<DataFrame> {
         }
         None => session.config().get(key).unwrap_or_else(|| "<undefined>".to_owned()),
     };
+    let shown = redacted(key, &shown);
     session.rows(
         &[("key", SqlType::String), ("value", SqlType::String)],
-        vec![vec![Scalar::string(key), Scalar::string(&shown)]],
+        vec![vec![Scalar::string(key), Scalar::string(shown)]],
     )
 }
 
@@ -337,13 +339,23 @@ fn settings(session: &Session, verbose: bool) -> Result<DataFrame> {
         .map(|s| vec![Scalar::string(s.key), Scalar::string(&(s.get)(&config)), Scalar::string(s.doc)])
         .collect();
     let others = config.other.iter();
-    rows.extend(others.map(|(k, v)| vec![Scalar::string(k), Scalar::string(v), Scalar::string("No effect here.")]));
+    rows.extend(others.map(|(key, value)| {
+        let meaning = if session.stores().obeys(key) { "Access to S3." } else { "No effect here." };
+        vec![Scalar::string(key), Scalar::string(redacted(key, value)), Scalar::string(meaning)]
+    }));
     let mut columns = vec![("key", SqlType::String), ("value", SqlType::String), ("meaning", SqlType::String)];
     if !verbose {
         columns.pop();
         rows.iter_mut().for_each(|row| row.truncate(2));
     }
     session.rows(&columns, rows)
+}
+
+/// The value of a setting as it is shown: secrets are not, by the names that Spark takes for such.
+fn redacted<'a>(key: &str, value: &'a str) -> &'a str {
+    let key = key.to_ascii_lowercase();
+    let secret = ["secret", "password", "token", "access.key", "accesskey"].iter().any(|name| key.contains(name));
+    if secret && value != "<undefined>" { "*********(redacted)" } else { value }
 }
 
 /// Spark's patterns of SHOW: `*` is any text, `|` separates alternatives; case does not count.

@@ -93,8 +93,10 @@ impl SessionBuilder {
     /// Errors: `INVALID_CONF_VALUE`, `INVALID_CONF_KEY`.
     pub fn build(self) -> Result<Session> {
         let mut config = Config { memory_limit: default_memory_limit(), ..Config::default() };
+        let stores = ObjectStores::default();
         for (key, value) in &self.settings {
             config.set(key, value)?;
+            stores.configure(key, Some(value));
         }
         let resources = Resources {
             threads: Threads::new(config.threads),
@@ -109,7 +111,7 @@ impl SessionBuilder {
             registry: RwLock::new(builtin_registry()),
             ids: IdGenerator::new(),
             queries: AtomicU64::new(0),
-            stores: Arc::new(ObjectStores::default()),
+            stores: Arc::new(stores),
             definitions: Mutex::default(),
             resources: Mutex::new(resources),
             started: Mutex::default(),
@@ -185,7 +187,15 @@ impl Session {
     pub(crate) async fn open_definition(&self, name: &TableName, definition: TableDefinition) -> Result<()> {
         let paths = [definition.location.clone()];
         let (schema, options) = (definition.schema.clone(), &definition.options);
-        let table = firesteel_sources::open_table(&definition.format, &paths, schema, options, &self.0.stores).await?;
+        let opened = firesteel_sources::open_table(&definition.format, &paths, schema, options, &self.0.stores).await;
+        let table: Arc<dyn TableProvider> = match (opened, &definition.schema) {
+            (Ok(table), _) => table,
+            // A prefix of a store begins to exist with its first object.
+            (Err(error), Some(schema)) if error.condition() == "PATH_NOT_FOUND" => {
+                Arc::new(MemoryTable::new(schema.clone(), Vec::new())?)
+            }
+            (Err(error), _) => return Err(error),
+        };
         self.0.catalog.register_table(name, table, true)?;
         self.0.definitions.lock().insert(definition_key(name), definition);
         Ok(())
@@ -275,18 +285,26 @@ impl Session {
     ///
     /// Errors: `INVALID_CONF_VALUE`, `INVALID_CONF_KEY`.
     pub fn set(&self, key: &str, value: &str) -> Result<bool> {
-        self.0.config.write().set(key, value)
+        let known = self.0.config.write().set(key, value)?;
+        Ok(self.0.stores.configure(key, Some(value)) || known)
     }
 
     /// Gives a setting, or all, the value that it had when the session was built.
     pub fn reset(&self, key: Option<&str>) -> Result<()> {
         let mut config = self.0.config.write();
-        match key {
-            None => *config = self.0.defaults.clone(),
-            Some(key) => match self.0.defaults.get(key) {
-                Some(value) => config.set(key, &value).map(|_| ())?,
-                None => config.reset(key)?,
-            },
+        let defaults = &self.0.defaults;
+        let keys = match key {
+            None => std::mem::replace(&mut *config, defaults.clone()).other.into_keys().collect(),
+            Some(key) => {
+                match defaults.get(key) {
+                    Some(value) => config.set(key, &value).map(|_| ())?,
+                    None => config.reset(key)?,
+                }
+                vec![key.to_owned()]
+            }
+        };
+        for key in keys.iter().chain(defaults.other.keys()) {
+            self.0.stores.configure(key, config.get(key).as_deref());
         }
         Ok(())
     }
@@ -437,7 +455,7 @@ impl Session {
 }
 
 async fn parquet_of_bytes(name: &str, bytes: bytes::Bytes) -> Result<ParquetTable> {
-    ParquetTable::open(vec![SourceFile::memory(name, bytes)], None, format!("memory:{name}"), false).await
+    ParquetTable::open(vec![SourceFile::memory(name, bytes)], None, format!("memory:{name}")).await
 }
 
 impl std::fmt::Debug for Session {

@@ -1,11 +1,11 @@
 //! Writing frames to files, by the API and by commands.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use firesteel_catalog::Field;
 use firesteel_common::{Batch, Error, Result};
-use firesteel_sources::write::FileSink;
+use firesteel_sources::{FileSink, Target};
 use futures::StreamExt;
 
 use crate::dataframe::DataFrame;
@@ -87,7 +87,7 @@ impl DataFrameWriter {
     /// Errors: `PATH_ALREADY_EXISTS`, and those of the query and of writing.
     pub async fn save(&self, format: &str, path: impl AsRef<str>) -> Result<u64> {
         let path = path.as_ref();
-        let exists = directory(path)?.exists();
+        let exists = self.frame.session().stores().target(path)?.exists().await?;
         match self.mode {
             SaveMode::Ignore if exists => Ok(0),
             SaveMode::ErrorIfExists if exists => {
@@ -100,20 +100,15 @@ impl DataFrameWriter {
     }
 }
 
-/// The local folder that a location names.
-pub(crate) fn directory(location: &str) -> Result<PathBuf> {
-    firesteel_sources::location::local_path(location)
-        .ok_or_else(|| Error::unsupported(format!("Writing to {location} is not supported, only to local files.")))
-}
-
-/// A folder that is removed again if nothing comes of it.
+/// A folder that is removed again if nothing comes of it; stores have none.
 struct NewFolder(Option<PathBuf>);
 
 impl NewFolder {
-    fn create(path: PathBuf) -> Result<Self> {
+    fn create(target: &Target) -> Result<Self> {
+        let Target::Local(path) = target else { return Ok(Self(None)) };
         let is_new = !path.exists();
-        std::fs::create_dir_all(&path)?;
-        Ok(Self(is_new.then_some(path)))
+        std::fs::create_dir_all(path)?;
+        Ok(Self(is_new.then(|| path.clone())))
     }
 
     fn keep(mut self) {
@@ -139,17 +134,13 @@ pub(crate) async fn write_folder(
     options: &BTreeMap<String, String>,
     overwrite: bool,
 ) -> Result<u64> {
-    let target = directory(location)?;
-    let listed = |path: &Path| -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-        entries.map(|e| e.path()).filter(|p| p.is_file()).collect()
-    };
-    let before = if overwrite { listed(&target) } else { Vec::new() };
-    let folder = NewFolder::create(target)?;
-    let rows = write_rows(query, location, format, options).await?;
+    let target = query.session().stores().target(location)?;
+    let before = if overwrite { target.files().await? } else { Vec::new() };
+    let folder = NewFolder::create(&target)?;
+    let rows = write_rows(query, &target, format, options).await?;
     folder.keep();
     for old in before {
-        std::fs::remove_file(old)?;
+        old.remove().await?;
     }
     Ok(rows)
 }
@@ -157,22 +148,22 @@ pub(crate) async fn write_folder(
 /// Writes the rows of a query to a file, or to a new file of a folder.
 pub(crate) async fn write_rows(
     query: &DataFrame,
-    path: &str,
+    target: &Target,
     format: &str,
     options: &BTreeMap<String, String>,
 ) -> Result<u64> {
     let mut stream = query.stream()?;
     let mut reservation = stream.reserve("the file being written");
-    let mut sink = FileSink::create(format, path, &fields(query), options, 0)?;
+    let mut sink = FileSink::create(format, target, &fields(query), options, 0)?;
     while let Some(batch) = stream.next().await {
         let batch = batch?;
-        sink.write(&Batch::new(batch.columns().to_vec(), batch.num_rows()))?;
+        sink.write(&Batch::new(batch.columns().to_vec(), batch.num_rows())).await?;
         if reservation.try_resize(sink.memory()).is_err() {
-            sink.flush()?;
+            sink.flush().await?;
             reservation.try_resize(sink.memory())?;
         }
     }
-    Ok(sink.finish()?.rows)
+    Ok(sink.finish().await?.rows)
 }
 
 /// The columns of a frame as those of a table.

@@ -1,7 +1,7 @@
 //! The two runtimes of a process and the scopes that tasks run in.
 //!
 //! CPU work runs on a tokio runtime without I/O; requests to object stores run on another one. A task
-//! belongs to a [`TaskScope`] and ends with it: nothing is detached.
+//! belongs to a [`TaskScope`] and ends with it; the exception is [`spawn_orderly`].
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use firesteel_common::{Error, ErrorKind, Result};
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinSet;
@@ -119,6 +120,17 @@ impl<T: Send + 'static> TaskScope<T> {
     pub fn is_empty(&self) -> bool {
         self.set.is_empty()
     }
+}
+
+/// Starts a task that is not aborted when its owner goes away, because it has to undo what it began elsewhere. It must
+/// notice by itself that nobody waits for it, and end.
+pub fn spawn_orderly<T: Send + 'static>(
+    handle: &Handle,
+    task: impl Future<Output = Result<T>> + Send + 'static,
+) -> BoxFuture<'static, Result<T>> {
+    let caught = AssertUnwindSafe(task).catch_unwind().map(|result| result.unwrap_or_else(|p| Err(panicked(&*p))));
+    let joined = handle.spawn(caught);
+    Box::pin(joined.map(|joined| joined.unwrap_or_else(|e| Err(Error::internal(e.to_string())))))
 }
 
 /// The error of a caught panic.

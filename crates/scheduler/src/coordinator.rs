@@ -282,10 +282,11 @@ impl QueryCoordinator {
 fn describe_scan(metrics: &firesteel_catalog::ScanMetrics) -> String {
     let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     format!(
-        "rows decoded {}, rows pruned {}, row groups pruned {}, read {}",
+        "rows decoded {}, rows pruned {}, row groups pruned {}, pages pruned {}, read {}",
         show::count(read(&metrics.rows)),
         show::count(read(&metrics.rows_pruned)),
         show::count(read(&metrics.groups_pruned)),
+        show::count(read(&metrics.pages_pruned)),
         show::bytes(read(&metrics.bytes))
     )
 }

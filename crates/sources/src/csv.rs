@@ -24,7 +24,6 @@ impl CsvTable {
         schema: Option<Vec<Field>>,
         options: &BTreeMap<String, String>,
         location: String,
-        writable: bool,
     ) -> Result<TextTable> {
         let options = Options::new(options);
         for name in ["dateFormat", "timestampFormat", "timestampNTZFormat", "encoding", "charset"] {
@@ -39,7 +38,7 @@ impl CsvTable {
             None => infer(&files, &parser, options.flag("inferSchema")?).await?,
         };
         parser.columns = Some(fields.len());
-        TextTable::new("csv", fields, files, Box::new(parser), options.mode()?, location, writable)
+        TextTable::new("csv", fields, files, Box::new(parser), options.mode()?, location)
     }
 }
 

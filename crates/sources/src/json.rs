@@ -25,7 +25,6 @@ impl JsonTable {
         schema: Option<Vec<Field>>,
         options: &BTreeMap<String, String>,
         location: String,
-        writable: bool,
     ) -> Result<TextTable> {
         let options = Options::new(options);
         if options.flag("multiLine")? {
@@ -37,7 +36,7 @@ impl JsonTable {
             None => infer(&files, options.flag("primitivesAsString")?, mode).await?,
         };
         let parser = JsonParser { names: fields.iter().map(|f| f.name.to_string()).collect() };
-        TextTable::new("json", fields, files, Box::new(parser), mode, location, writable)
+        TextTable::new("json", fields, files, Box::new(parser), mode, location)
     }
 }
 

@@ -14,11 +14,15 @@ pub mod memory;
 pub mod parquet;
 mod partition;
 pub mod storage;
+pub mod stores;
+pub mod target;
 pub mod text;
 pub mod write;
 
-pub use location::{ObjectStores, open_table};
+pub use location::open_table;
 pub use memory::MemoryTable;
 pub use parquet::ParquetTable;
 pub use storage::{SourceFile, Storage};
+pub use stores::ObjectStores;
+pub use target::Target;
 pub use write::{FileSink, FileSummary};

@@ -11,61 +11,13 @@ use std::time::UNIX_EPOCH;
 use firesteel_catalog::{Field, TableProvider};
 use firesteel_common::{Error, Result};
 use futures::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt};
-use parking_lot::RwLock;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use crate::glob;
 use crate::parquet::ParquetTable;
 use crate::partition::parse_directory;
 use crate::storage::{SourceFile, Storage};
-
-/// Object stores by the part of the URL that names them, `s3://bucket`. Each is made when it is first
-/// used, from the environment, unless it was registered.
-#[derive(Debug, Default)]
-pub struct ObjectStores {
-    stores: RwLock<BTreeMap<String, Arc<dyn ObjectStore>>>,
-}
-
-impl ObjectStores {
-    /// Uses `store` for URLs that begin with `origin`, such as `s3://bucket`.
-    pub fn register(&self, origin: &str, store: Arc<dyn ObjectStore>) {
-        self.stores.write().insert(origin.trim_end_matches('/').to_string(), store);
-    }
-
-    fn get(&self, origin: &str) -> Result<Arc<dyn ObjectStore>> {
-        if let Some(store) = self.stores.read().get(origin) {
-            return Ok(store.clone());
-        }
-        let store = connect(origin)?;
-        self.stores.write().insert(origin.to_string(), store.clone());
-        Ok(store)
-    }
-}
-
-#[cfg(feature = "cloud")]
-fn connect(origin: &str) -> Result<Arc<dyn ObjectStore>> {
-    use object_store::{aws::AmazonS3Builder, azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder};
-    let scheme = origin.split_once("://").map_or("", |(scheme, _)| scheme);
-    let failed = |e: object_store::Error| Error::io(format!("The store {origin} cannot be used: {e}")).with_source(e);
-    Ok(match scheme {
-        "s3" | "s3a" => {
-            let url = origin.replacen("s3a://", "s3://", 1);
-            Arc::new(AmazonS3Builder::from_env().with_url(url).build().map_err(failed)?)
-        }
-        "gs" => Arc::new(GoogleCloudStorageBuilder::from_env().with_url(origin).build().map_err(failed)?),
-        "az" | "abfs" | "abfss" => {
-            Arc::new(MicrosoftAzureBuilder::from_env().with_url(origin).build().map_err(failed)?)
-        }
-        "http" | "https" => Arc::new(object_store::http::HttpBuilder::new().with_url(origin).build().map_err(failed)?),
-        other => return Err(Error::unsupported(format!("The file system `{other}` is not supported."))),
-    })
-}
-
-#[cfg(not(feature = "cloud"))]
-fn connect(origin: &str) -> Result<Arc<dyn ObjectStore>> {
-    let message = format!("Reading from {origin} needs a build with the feature `cloud`.");
-    Err(Error::unsupported(message))
-}
+use crate::stores::{ObjectStores, RemoteStore, not_found};
 
 /// Opens the files at `paths` as a table of `format` (`parquet`, `csv` or `json`). Columns are those
 /// of `schema`, or are found in the files.
@@ -95,15 +47,14 @@ pub async fn open_table(
         };
         return Ok(Arc::new(crate::memory::MemoryTable::new(schema, Vec::new())?));
     }
-    let writable = matches!(paths, [path] if local_path(path).is_some_and(|p| p.is_dir()));
     let location = match paths {
         [path] => local_path(path).map_or_else(|| path.clone(), |p| p.display().to_string()),
         paths => paths.join(", "),
     };
     Ok(match format.as_str() {
-        "csv" => Arc::new(crate::csv::CsvTable::open(files, schema, options, location, writable).await?),
-        "json" => Arc::new(crate::json::JsonTable::open(files, schema, options, location, writable).await?),
-        _ => Arc::new(ParquetTable::open(files, schema, location, writable).await?),
+        "csv" => Arc::new(crate::csv::CsvTable::open(files, schema, options, location).await?),
+        "json" => Arc::new(crate::json::JsonTable::open(files, schema, options, location).await?),
+        _ => Arc::new(ParquetTable::open(files, schema, location).await?),
     })
 }
 
@@ -114,10 +65,6 @@ pub fn local_path(path: &str) -> Option<PathBuf> {
         return None;
     }
     std::path::absolute(bare).ok()
-}
-
-fn not_found(path: &str) -> Error {
-    Error::bind("PATH_NOT_FOUND", "42K03", format!("Path does not exist: {path}."))
 }
 
 /// The data files that a path names.
@@ -181,39 +128,32 @@ fn walk(directory: &Path, partitions: &mut Vec<(String, Option<String>)>, files:
 }
 
 async fn list_remote(url: &str, stores: &ObjectStores) -> Result<Vec<SourceFile>> {
-    let (scheme, rest) = url.split_once("://").unwrap_or_default();
-    let (host, key) = rest.split_once('/').unwrap_or((rest, ""));
-    let origin = format!("{scheme}://{host}");
-    let store = stores.get(&origin)?;
-    let failed = |e: object_store::Error| Error::io(format!("{url}: {e}")).with_source(e);
-    let file = |meta: object_store::ObjectMeta, partitions| SourceFile {
-        location: Arc::from(format!("{origin}/{}", meta.location)),
-        size: meta.size,
-        modified: i128::from(meta.last_modified.timestamp_micros()) * 1_000,
-        storage: Storage::Remote(store.clone(), meta.location),
-        partitions,
-    };
-    let pattern = glob::is_pattern(key);
+    let (store, key) = stores.find(url)?;
+    let pattern = glob::is_pattern(&key);
     if !pattern && !key.is_empty() && !key.ends_with('/') {
-        let path =
-            object_store::path::Path::parse(key).map_err(|e| Error::bind("PATH_NOT_FOUND", "42K03", e.to_string()))?;
-        match store.head(&path).await {
-            Ok(meta) => return Ok(vec![file(meta, Vec::new())]),
-            Err(object_store::Error::NotFound { .. }) => {}
-            Err(error) => return Err(failed(error)),
+        let (path, inner) = (store.path(&key)?, store.store());
+        let found = store.run(url, async move {
+            match inner.head(&path).await {
+                Err(object_store::Error::NotFound { .. }) => Ok(None),
+                found => found.map(Some),
+            }
+        });
+        match found.await? {
+            Some(meta) => return Ok(vec![remote_file(&store, meta, Vec::new())]),
+            // Servers of files have no folders that could be listed.
+            None if store.is_http() => return Err(not_found(url)),
+            None => {}
         }
     }
-    let fixed = if pattern { glob::fixed_prefix(key) } else { key.trim_end_matches('/') };
-    let prefix = object_store::path::Path::from(fixed);
-    let mut objects: Vec<_> = store.list(Some(&prefix)).try_collect().await.map_err(failed)?;
-    objects.sort_by(|a, b| a.location.cmp(&b.location));
+    let fixed = if pattern { glob::fixed_prefix(&key) } else { key.trim_end_matches('/') };
+    let objects = list_prefix(&store, url, fixed).await?;
     let mut files = Vec::new();
     for object in objects {
         let name = object.location.to_string();
         // Under a pattern, what matches may be the object or a directory above it.
         let below = if pattern {
             let ends = name.match_indices('/').map(|(i, _)| i).chain([name.len()]);
-            ends.into_iter().find(|end| glob::matches(key, &name[..*end])).map(|end| &name[end..])
+            ends.into_iter().find(|end| glob::matches(&key, &name[..*end])).map(|end| &name[end..])
         } else {
             name.strip_prefix(fixed)
         };
@@ -223,7 +163,31 @@ async fn list_remote(url: &str, stores: &ObjectStores) -> Result<Vec<SourceFile>
             continue;
         }
         parts.pop();
-        files.push(file(object.clone(), parts.into_iter().filter_map(parse_directory).collect()));
+        let partitions = parts.into_iter().filter_map(parse_directory).collect();
+        files.push(remote_file(&store, object, partitions));
     }
     if files.is_empty() { Err(not_found(url)) } else { Ok(files) }
+}
+
+fn remote_file(store: &Arc<RemoteStore>, meta: ObjectMeta, partitions: Vec<(String, Option<String>)>) -> SourceFile {
+    SourceFile {
+        location: Arc::from(format!("{}/{}", store.origin(), meta.location)),
+        size: meta.size,
+        modified: i128::from(meta.last_modified.timestamp_micros()) * 1_000,
+        storage: Storage::Remote(store.clone(), meta.location),
+        partitions,
+    }
+}
+
+/// All objects below a prefix, sorted.
+async fn list_prefix(store: &RemoteStore, url: &str, prefix: &str) -> Result<Vec<ObjectMeta>> {
+    if store.is_http() {
+        return Err(Error::unsupported(format!("Listing {url}: files of HTTP servers cannot be listed."))
+            .with_hint("name the files one by one"));
+    }
+    let (prefix, inner) = (store.path(prefix)?, store.store());
+    let objects = store.run(url, async move { inner.list(Some(&prefix)).try_collect::<Vec<_>>().await });
+    let mut objects = objects.await?;
+    objects.sort_by(|a, b| a.location.cmp(&b.location));
+    Ok(objects)
 }

@@ -14,9 +14,11 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use firesteel_catalog::ScanMetrics;
 use firesteel_common::{Error, Result};
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::ObjectStoreExt;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
+
+use crate::stores::RemoteStore;
 
 /// What holds the bytes of a file.
 #[derive(Clone, Debug)]
@@ -26,7 +28,7 @@ pub enum Storage {
     /// Bytes in memory.
     Memory(Bytes),
     /// An object of a store.
-    Remote(Arc<dyn ObjectStore>, object_store::path::Path),
+    Remote(Arc<RemoteStore>, object_store::path::Path),
 }
 
 /// A file of a table.
@@ -67,15 +69,17 @@ impl SourceFile {
         Ok(ByteSource { held: bytes, size: self.size, metrics })
     }
 
-    /// `ranges` of a remote file, as a source that has nothing else.
+    /// `ranges` of a remote file, as a source that has nothing else. Near ranges are one request.
     pub(crate) async fn fetch(
         &self,
         ranges: Vec<std::ops::Range<u64>>,
         metrics: Option<Arc<ScanMetrics>>,
     ) -> Result<ByteSource> {
         let Storage::Remote(store, path) = &self.storage else { return self.open(metrics) };
-        let parts = store.get_ranges(path, &ranges).await.map_err(|e| self.unreadable(&e))?;
-        let parts = ranges.iter().map(|r| r.start).zip(parts).collect();
+        let starts: Vec<u64> = ranges.iter().map(|r| r.start).collect();
+        let (inner, path) = (store.store(), path.clone());
+        let parts = store.run(&self.location, async move { inner.get_ranges(&path, &ranges).await }).await?;
+        let parts = starts.into_iter().zip(parts).collect();
         Ok(ByteSource { held: Held::Ranges(Arc::new(parts)), size: self.size, metrics })
     }
 
@@ -85,8 +89,8 @@ impl SourceFile {
             Storage::Local(path) => Ok(Bytes::from(std::fs::read(path).map_err(|e| self.unreadable(&e))?)),
             Storage::Memory(bytes) => Ok(bytes.clone()),
             Storage::Remote(store, path) => {
-                let object = store.get(path).await.map_err(|e| self.unreadable(&e))?;
-                object.bytes().await.map_err(|e| self.unreadable(&e))
+                let (inner, path) = (store.store(), path.clone());
+                store.run(&self.location, async move { inner.get(&path).await?.bytes().await }).await
             }
         }
     }

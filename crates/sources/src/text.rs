@@ -111,7 +111,6 @@ pub struct TextTable {
     inner: Arc<Inner>,
     format: &'static str,
     location: String,
-    writable: bool,
 }
 
 #[derive(Debug)]
@@ -132,13 +131,12 @@ impl TextTable {
         parser: Box<dyn RecordParser>,
         mode: Mode,
         location: String,
-        writable: bool,
     ) -> Result<Self> {
         let (partitions, values) = crate::partition::infer(&files)?;
         let stored = fields.len();
         fields.extend(partitions);
         let files = files.into_iter().zip(values).collect();
-        Ok(Self { inner: Arc::new(Inner { fields, stored, files, parser, mode }), format, location, writable })
+        Ok(Self { inner: Arc::new(Inner { fields, stored, files, parser, mode }), format, location })
     }
 }
 
@@ -158,10 +156,6 @@ impl TableProvider for TextTable {
 
     fn description(&self) -> String {
         format!("{} {}", self.format, self.location)
-    }
-
-    fn write_target(&self) -> Option<(String, String)> {
-        self.writable.then(|| (self.location.clone(), self.format.to_string()))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Writing batches to files.
 //!
 //! A file is written under a name that readers skip and gets its own name when it is complete, so that
-//! nobody ever sees half a file; one that is dropped unfinished is removed.
+//! nobody ever sees half a file; one that is dropped unfinished is removed. Objects of stores appear
+//! when they are complete, which comes to the same.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,19 +15,19 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Field as ArrowField, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use firesteel_catalog::Field;
-use firesteel_common::{Batch, Error, Result, SqlType};
+use firesteel_common::{Batch, Error, ErrorKind, Result, SqlType};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
-use crate::location::local_path;
+use crate::target::{Target, Upload, UploadBuffer};
 use crate::text::Options;
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSummary {
-    /// The file.
-    pub path: PathBuf,
+    /// The file, as path or URL.
+    pub path: String,
     /// Its rows.
     pub rows: u64,
     /// Its bytes.
@@ -37,15 +38,44 @@ pub struct FileSummary {
 pub struct FileSink {
     encoder: Option<Encoder>,
     types: Vec<SqlType>,
-    temporary: PathBuf,
-    path: PathBuf,
+    place: Place,
+    target: Target,
     rows: u64,
 }
 
+/// Where the bytes are until the file is complete.
+enum Place {
+    /// A file under another name, and the name that it will have.
+    Temporary(PathBuf, PathBuf),
+    Upload(Option<Upload>),
+}
+
+/// What encoders write to.
+enum Output {
+    File(File),
+    Upload(UploadBuffer),
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::File(file) => file.write(bytes),
+            Self::Upload(buffer) => buffer.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::File(file) => file.flush(),
+            Self::Upload(buffer) => buffer.flush(),
+        }
+    }
+}
+
 enum Encoder {
-    Parquet(Box<ArrowWriter<File>>, SchemaRef),
-    Csv(BufWriter<File>, CsvStyle),
-    Json(BufWriter<File>, Vec<String>),
+    Parquet(Box<ArrowWriter<Output>>, SchemaRef),
+    Csv(BufWriter<Output>, CsvStyle),
+    Json(BufWriter<Output>, Vec<String>),
 }
 
 struct CsvStyle {
@@ -64,44 +94,60 @@ impl FileSink {
     /// `header`, `sep`, `quote`, `escape`, `nullValue`.
     pub fn create(
         format: &str,
-        target: &str,
+        target: &Target,
         fields: &[Field],
         options: &BTreeMap<String, String>,
         part: u32,
     ) -> Result<Self> {
         let options = Options::new(options);
         let format = format.to_lowercase();
-        let target = local_path(target)
-            .ok_or_else(|| Error::unsupported(format!("Writing to {target} is not supported, only to local files.")))?;
         let extension = match format.as_str() {
             "parquet" => compression(&options)?.1,
             "csv" | "json" => plain_only(&format, &options)?,
             other => return Err(Error::unsupported(format!("Writing files of the format `{other}`."))),
         };
-        let is_file = target.extension().is_some_and(|e| e.eq_ignore_ascii_case(&format)) && !target.is_dir();
-        let directory = if is_file { target.parent().unwrap_or(Path::new("/")) } else { &target };
-        std::fs::create_dir_all(directory).map_err(|e| cannot_write(directory, &e))?;
         let unique = unique();
-        let path = if is_file {
+        let target = if target.is_file(&format) {
             target.clone()
         } else {
-            directory.join(format!("part-{part:05}-{unique}{extension}.{format}"))
+            target.child(&format!("part-{part:05}-{unique}{extension}.{format}"))
         };
-        let temporary = directory.join(format!("._part-{part:05}-{unique}.tmp"));
-        let file = File::create(&temporary).map_err(|e| cannot_write(&temporary, &e))?;
+        let (place, output) = match &target {
+            Target::Local(path) => {
+                let directory = path.parent().unwrap_or(Path::new("/"));
+                std::fs::create_dir_all(directory).map_err(|e| cannot_write(&directory.display(), &e))?;
+                let temporary = directory.join(format!("._part-{part:05}-{unique}.tmp"));
+                let file = File::create(&temporary).map_err(|e| cannot_write(&temporary.display(), &e))?;
+                (Place::Temporary(temporary, path.clone()), Output::File(file))
+            }
+            Target::Remote(store, path) => {
+                let upload = Upload::start(store, path.clone())?;
+                let buffer = upload.buffer();
+                (Place::Upload(Some(upload)), Output::Upload(buffer))
+            }
+        };
         let types = fields.iter().map(|f| f.ty.clone()).collect();
-        let mut sink = Self { encoder: None, types, temporary, path, rows: 0 };
-        sink.encoder = Some(Encoder::new(&format, file, fields, &options).map_err(|e| sink.failed(&e))?);
+        let mut sink = Self { encoder: None, types, place, target, rows: 0 };
+        sink.encoder = Some(Encoder::new(&format, output, fields, &options).map_err(|e| sink.failed(&e))?);
         Ok(sink)
     }
 
     /// Appends the live rows of a batch.
-    pub fn write(&mut self, batch: &Batch) -> Result<()> {
+    pub async fn write(&mut self, batch: &Batch) -> Result<()> {
         let batch = batch.clone().canonical(&self.types)?;
         self.rows += batch.rows() as u64;
         let Some(encoder) = &mut self.encoder else { return Err(Error::internal("the file is finished")) };
         let result = encoder.write(&batch, &self.types);
-        result.map_err(|e| self.failed(&e))
+        result.map_err(|e| self.failed(&e))?;
+        self.send().await
+    }
+
+    /// Passes on what has been encoded, where it is not a file that takes it.
+    async fn send(&mut self) -> Result<()> {
+        match &mut self.place {
+            Place::Upload(Some(upload)) => upload.send().await.map_err(|e| cannot_upload(&self.target, e)),
+            _ => Ok(()),
+        }
     }
 
     /// Bytes that wait to be written.
@@ -113,41 +159,60 @@ impl FileSink {
     }
 
     /// Writes out what waits, as far as the format can: Parquet ends its row group.
-    pub fn flush(&mut self) -> Result<()> {
+    pub async fn flush(&mut self) -> Result<()> {
         let Some(Encoder::Parquet(writer, _)) = &mut self.encoder else { return Ok(()) };
         let result = writer.flush();
-        result.map_err(|e| self.failed(&e))
+        result.map_err(|e| self.failed(&e))?;
+        self.send().await
     }
 
     /// Completes the file and gives it its name.
-    pub fn finish(mut self) -> Result<FileSummary> {
+    pub async fn finish(mut self) -> Result<FileSummary> {
         if let Some(encoder) = self.encoder.take() {
             encoder.close().map_err(|e| self.failed(&e))?;
         }
-        std::fs::rename(&self.temporary, &self.path).map_err(|e| cannot_write(&self.path, &e))?;
-        let bytes = std::fs::metadata(&self.path).map_err(|e| cannot_write(&self.path, &e))?.len();
-        Ok(FileSummary { path: self.path.clone(), rows: self.rows, bytes })
+        let bytes = match &mut self.place {
+            Place::Temporary(temporary, path) => {
+                let renamed = std::fs::rename(temporary, &*path).and_then(|()| std::fs::metadata(path));
+                renamed.map_err(|e| cannot_write(&self.target, &e))?.len()
+            }
+            Place::Upload(upload) => match upload.take() {
+                Some(upload) => upload.commit().await.map_err(|e| cannot_upload(&self.target, e))?,
+                None => return Err(Error::internal("the upload is finished")),
+            },
+        };
+        Ok(FileSummary { path: self.target.to_string(), rows: self.rows, bytes })
     }
 
     /// Gives up: nothing remains of the file.
     pub fn abort(self) {}
 
     fn failed(&self, why: &dyn std::fmt::Display) -> Error {
-        cannot_write(&self.path, why)
+        cannot_write(&self.target, why)
     }
 }
 
 impl Drop for FileSink {
     fn drop(&mut self) {
-        // After `finish` it has another name; if removing fails, readers skip the name anyway.
         self.encoder = None;
-        let _ = std::fs::remove_file(&self.temporary);
+        if let Place::Temporary(temporary, _) = &self.place {
+            // After `finish` it has another name; if removing fails, readers skip the name anyway.
+            let _ = std::fs::remove_file(temporary);
+        }
     }
 }
 
-fn cannot_write(path: &Path, why: &dyn std::fmt::Display) -> Error {
-    let message = format!("Task failed while writing rows to {}. {why}", path.display());
-    Error::new(firesteel_common::ErrorKind::Io, "TASK_WRITE_FAILED", "58030", message)
+fn cannot_write(place: &dyn std::fmt::Display, why: &dyn std::fmt::Display) -> Error {
+    let message = format!("Task failed while writing rows to {place}. {why}");
+    Error::new(ErrorKind::Io, "TASK_WRITE_FAILED", "58030", message)
+}
+
+fn cannot_upload(place: &Target, why: Error) -> Error {
+    let error = cannot_write(place, &why.message());
+    match why.hint() {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
 }
 
 /// A text that no other file of this or another process has.
@@ -178,7 +243,7 @@ fn compression(options: &Options) -> Result<(Compression, &'static str)> {
 }
 
 impl Encoder {
-    fn new(format: &str, file: File, fields: &[Field], options: &Options) -> Result<Self> {
+    fn new(format: &str, file: Output, fields: &[Field], options: &Options) -> Result<Self> {
         let names = || fields.iter().map(|f| f.name.to_string());
         Ok(match format {
             "parquet" => {

@@ -2,15 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::*;
 use arrow::datatypes::{DataType, Field as ArrowField, Schema};
-use firesteel_catalog::runtime_filter::{NoRuntimeFilters, RuntimeFilter, RuntimeFilters};
-use firesteel_catalog::{ScanContext, ScanRequest, TableProvider};
-use firesteel_common::{Batch, ColumnId, FilterId, Scalar, SqlType};
-use firesteel_expr::{ColumnRef, EvalContext, Expr, FunctionRegistry, op};
+use common::{OneFilter, all_columns, block_on, column, context, open, rows};
+use firesteel_catalog::runtime_filter::RuntimeFilter;
+use firesteel_catalog::{ScanContext, ScanRequest};
+use firesteel_common::{FilterId, Scalar, SqlType};
+use firesteel_expr::{Expr, op};
 use firesteel_sources::{ObjectStores, open_table};
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
@@ -18,23 +21,6 @@ use parquet::basic::Compression;
 use parquet::file::properties::{WriterProperties, WriterVersion};
 
 const ROWS: i64 = 50_000;
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
-}
-
-fn context() -> ScanContext {
-    let mut registry = FunctionRegistry::new();
-    firesteel_expr::kernels::register_operators(&mut registry);
-    let registry = Arc::new(registry);
-    ScanContext {
-        eval: EvalContext { registry, ansi: true, time_zone: Arc::from("UTC"), now: 0 },
-        batch_rows: 4_000,
-        workers: 2,
-        runtime_filters: Arc::new(NoRuntimeFilters),
-        metrics: Arc::default(),
-    }
-}
 
 /// id, price DECIMAL(15,2), flag (few strings), text (long strings, all different), maybe (NULLs).
 fn sample(from: i64, rows: i64) -> RecordBatch {
@@ -96,35 +82,6 @@ fn variants() -> Vec<WriterProperties> {
     ]
 }
 
-fn column(table: &dyn TableProvider, name: &str) -> (ColumnRef, usize) {
-    let at = table.schema().iter().position(|f| &*f.name == name).unwrap();
-    let field = &table.schema()[at];
-    let column =
-        ColumnRef { id: ColumnId(at as u32 + 100), name: field.name.clone(), ty: field.ty.clone(), nullable: true };
-    (column, at)
-}
-
-fn open(path: &std::path::Path) -> Arc<dyn TableProvider> {
-    let paths = [path.to_str().unwrap().to_string()];
-    block_on(open_table("parquet", &paths, None, &BTreeMap::new(), &ObjectStores::default())).unwrap()
-}
-
-fn rows(table: &dyn TableProvider, request: ScanRequest, cx: &ScanContext) -> Batch {
-    let types: Vec<SqlType> = request.columns.iter().map(|(c, _)| c.ty.clone()).collect();
-    let scan = table.scan(request).unwrap();
-    let mut batches = Vec::new();
-    for split in block_on(scan.splits(cx)).unwrap() {
-        let found: Vec<_> = block_on(scan.open(&split, cx).collect());
-        batches.extend(found.into_iter().map(Result::unwrap));
-    }
-    assert!(batches.iter().all(|b| b.physical_rows() <= cx.batch_rows));
-    Batch::concat(&batches, &types).unwrap()
-}
-
-fn all_columns(table: &dyn TableProvider) -> Vec<(ColumnRef, usize)> {
-    table.schema().iter().map(|f| column(table, &f.name)).collect()
-}
-
 /// The rows of the sample whose position passes, in the canonical encodings.
 fn expected(keep: impl Fn(i64) -> bool) -> Vec<ArrayRef> {
     let mask = BooleanArray::from_iter((0..ROWS).map(|i| Some(keep(i))));
@@ -177,15 +134,6 @@ fn filters_before_other_columns() {
         let batch = rows(&*table, request, &cx);
         let keep = |i: i64| (20_000..21_000).contains(&i) && i % 3 == 1 && i % 5 != 4;
         assert_eq!(batch.columns(), expected(keep), "variant {i}");
-    }
-}
-
-#[derive(Debug)]
-struct OneFilter(Arc<RuntimeFilter>);
-
-impl RuntimeFilters for OneFilter {
-    fn get(&self, _: FilterId) -> Option<Arc<RuntimeFilter>> {
-        Some(self.0.clone())
     }
 }
 

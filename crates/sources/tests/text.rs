@@ -10,7 +10,7 @@ use firesteel_catalog::runtime_filter::NoRuntimeFilters;
 use firesteel_catalog::{Field, ScanContext, ScanRequest, TableProvider};
 use firesteel_common::{Batch, ColumnId, Result, Scalar, SqlType};
 use firesteel_expr::{ColumnRef, EvalContext, FunctionRegistry};
-use firesteel_sources::{FileSink, MemoryTable, ObjectStores, open_table};
+use firesteel_sources::{FileSink, MemoryTable, ObjectStores, Target, open_table};
 use futures::StreamExt;
 
 fn block_on<F: Future>(future: F) -> F::Output {
@@ -136,18 +136,18 @@ fn what_is_written_can_be_read() {
     let batch = Batch::new(columns, 3);
     for (format, read) in [("parquet", &[][..]), ("csv", &[("header", "true")][..]), ("json", &[][..])] {
         let dir = tempfile::tempdir().unwrap();
-        let target = dir.path().join("out");
-        let target = target.to_str().unwrap();
-        let mut sink = FileSink::create(format, target, &fields, &options(read), 0).unwrap();
-        sink.write(&batch).unwrap();
-        let summary = sink.finish().unwrap();
+        let folder = dir.path().join("out");
+        let target = Target::Local(folder.clone());
+        let mut sink = FileSink::create(format, &target, &fields, &options(read), 0).unwrap();
+        block_on(sink.write(&batch)).unwrap();
+        let summary = block_on(sink.finish()).unwrap();
         assert_eq!(summary.rows, 3);
-        let mut dropped = FileSink::create(format, target, &fields, &options(read), 1).unwrap();
-        dropped.write(&batch).unwrap();
+        let mut dropped = FileSink::create(format, &target, &fields, &options(read), 1).unwrap();
+        block_on(dropped.write(&batch)).unwrap();
         dropped.abort();
-        assert_eq!(std::fs::read_dir(target).unwrap().count(), 1);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
         let schema = (format != "parquet").then(|| fields.clone());
-        let back = rows(&*open(format, target, schema, read)).unwrap();
+        let back = rows(&*open(format, folder.to_str().unwrap(), schema, read)).unwrap();
         assert_eq!(back.columns(), batch.columns(), "{format}");
     }
 }

@@ -1,5 +1,5 @@
-//! What the footer says of the values of a column chunk, as SQL values, and what a filter can be told
-//! from it.
+//! What the footer says of the values of a column chunk, and the column index of those of a page, as SQL
+//! values, and what a filter can be told from it.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use firesteel_common::{Scalar, SqlType};
 use firesteel_expr::{ColumnRef, Expr, op};
 use parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type as PhysicalType};
 use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
 
 /// Bounds of the values of a column in some rows. Unknown is `None`.
@@ -70,6 +71,49 @@ impl Bounds {
         Self { min, max, nulls, rows }
     }
 
+    /// Those of a page of `rows` rows.
+    pub(crate) fn of_page(
+        index: &ColumnIndexMetaData,
+        page: usize,
+        chunk: &ColumnChunkMetaData,
+        ty: &SqlType,
+        rows: u64,
+    ) -> Self {
+        use ColumnIndexMetaData as Index;
+        if index.is_null_page(page) {
+            return Self { min: None, max: None, nulls: Some(rows), rows };
+        }
+        let nulls = index.null_count(page).and_then(|n| u64::try_from(n).ok());
+        // A writer that shortens bounds shortens strings; a shortened decimal would be another number.
+        let fixed = |v: &&[u8]| i32::try_from(v.len()).is_ok_and(|n| n == chunk.column_descr().type_length());
+        let (min, max) = match index {
+            Index::BOOLEAN(i) => {
+                (i.min_value(page).map(|v| Scalar::Boolean(*v)), i.max_value(page).map(|v| Scalar::Boolean(*v)))
+            }
+            Index::INT32(i) => {
+                let value = |v: Option<&i32>| v.and_then(|v| integer(i64::from(*v), ty, chunk));
+                (value(i.min_value(page)), value(i.max_value(page)))
+            }
+            Index::INT64(i) => {
+                let value = |v: Option<&i64>| v.and_then(|v| integer(*v, ty, chunk));
+                (value(i.min_value(page)), value(i.max_value(page)))
+            }
+            // As for chunks: NaN may be there, above the upper bound.
+            Index::FLOAT(i) => (i.min_value(page).filter(|v| !v.is_nan()).map(|v| Scalar::Float(*v)), None),
+            Index::DOUBLE(i) => (i.min_value(page).filter(|v| !v.is_nan()).map(|v| Scalar::Double(*v)), None),
+            Index::BYTE_ARRAY(i) => {
+                let value = |v: Option<&[u8]>| v.and_then(|v| from_bytes(v, ty));
+                (value(i.min_value(page)), value(i.max_value(page)))
+            }
+            Index::FIXED_LEN_BYTE_ARRAY(i) => {
+                let value = |v: Option<&[u8]>| v.filter(fixed).and_then(|v| from_bytes(v, ty));
+                (value(i.min_value(page)), value(i.max_value(page)))
+            }
+            Index::INT96(_) => (None, None),
+        };
+        Self { min, max, nulls, rows }
+    }
+
     /// Those of the rows of both.
     pub(crate) fn union(self, other: Self) -> Self {
         if self.rows == 0 || self.all_null() {
@@ -90,7 +134,8 @@ impl Bounds {
         Self { min, max, nulls, rows: self.rows + other.rows }
     }
 
-    fn all_null(&self) -> bool {
+    /// Whether there is nothing but NULL.
+    pub(crate) fn all_null(&self) -> bool {
         self.nulls == Some(self.rows)
     }
 
@@ -190,6 +235,21 @@ pub(crate) fn may_match(filter: &Expr, bounds: &impl Fn(&ColumnRef) -> Option<Bo
             _ => true,
         },
         _ => true,
+    }
+}
+
+/// The columns whose bounds [`may_match`] asks for.
+pub(crate) fn bounded_columns(filter: &Expr) -> Vec<ColumnRef> {
+    match filter {
+        Expr::And(parts) | Expr::Or(parts) => parts.iter().flat_map(bounded_columns).collect(),
+        Expr::Column(column) => vec![column.clone()],
+        Expr::Call(call) => match call.args.as_slice() {
+            [Expr::Column(column)] => vec![column.clone()],
+            [Expr::Column(column), ..] if &*call.function == op::IN => vec![column.clone()],
+            [Expr::Column(column), Expr::Literal(_)] | [Expr::Literal(_), Expr::Column(column)] => vec![column.clone()],
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
     }
 }
 

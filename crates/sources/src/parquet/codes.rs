@@ -10,12 +10,11 @@ use arrow::buffer::NullBuffer;
 use firesteel_common::{Batch, Result, Selection};
 use firesteel_expr::Predicate;
 
+use super::assemble::{coded_strings, floats, integers32, integers64, spread};
 use super::column::ColumnCursor;
+use super::dictionary::{Dictionary, Fixed};
 use super::file::ParquetFile;
-use super::native::{
-    CODES, Damage, Dictionary, Fixed, NativeCursor, PageState, Values, coded_strings, floats, integers32, integers64,
-    read_codes, spread,
-};
+use super::native::{CODES, Damage, NativeCursor, PageState, Values, read_codes};
 use super::rle::Truncated;
 use super::views::Views;
 

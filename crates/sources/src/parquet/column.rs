@@ -6,11 +6,13 @@ use arrow::array::{Array, ArrayRef};
 use firesteel_common::{Result, Scalar, Selection, SqlType, encoding};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+    ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection, RowSelectionPolicy, RowSelector,
 };
 
+use super::dictionary::Dictionaries;
 use super::file::{FileColumn, ParquetFile};
-use super::native::{self, Dictionaries, NativeCursor};
+use super::native::{self, NativeCursor};
+use super::pages::LiveRows;
 use crate::storage::ByteSource;
 
 /// What a cursor reads.
@@ -18,8 +20,8 @@ use crate::storage::ByteSource;
 pub(crate) struct ChunkRef {
     pub(crate) source: ByteSource,
     pub(crate) group: usize,
-    /// One past the last row that will be asked for.
-    pub(crate) end: u64,
+    /// Rows that may be asked for; others may not be in the source.
+    pub(crate) live: LiveRows,
     /// Rows that are asked for at a time.
     pub(crate) chunk_rows: usize,
 }
@@ -53,6 +55,7 @@ impl ColumnCursor {
             leaf: column.leaf,
             ty: ty.clone(),
             reader: None,
+            rest: None,
             next: 0,
             arrow: file.footer.arrow.clone(),
         }))
@@ -84,37 +87,48 @@ impl ColumnCursor {
 }
 
 /// Reads through `ParquetRecordBatchReader`. That cannot skip rows when it has started, so after a
-/// long gap a new one is made.
+/// long gap a new one is made. It knows of the live rows only, and positions here count these.
 pub(crate) struct GenericCursor {
     chunk: ChunkRef,
     leaf: usize,
     ty: SqlType,
     arrow: parquet::arrow::arrow_reader::ArrowReaderMetadata,
     reader: Option<ParquetRecordBatchReader>,
+    /// What is left of the last batch.
+    rest: Option<ArrayRef>,
     next: u64,
 }
 
 impl GenericCursor {
     fn read(&mut self, file: &ParquetFile, start: u64, rows: usize) -> Result<ArrayRef> {
         let damaged = |e: &dyn std::fmt::Display| file.source.damaged(e);
+        let start = self.chunk.live.iter().map(|r| r.end.min(start).saturating_sub(r.start)).sum::<u64>();
         let long_gap = 4 * self.chunk.chunk_rows as u64;
         if self.reader.is_none() || start - self.next > long_gap {
             self.reader = Some(self.reader_at(start).map_err(|e| damaged(&e))?);
+            self.rest = None;
             self.next = start;
         }
         let mut parts: Vec<ArrayRef> = Vec::new();
         let mut found = 0;
         while found < rows {
-            let Some(reader) = self.reader.as_mut() else { break };
-            let Some(batch) = reader.next() else { break };
-            let batch = batch.map_err(|e| damaged(&e))?;
-            let array = batch.columns().first().cloned().ok_or_else(|| damaged(&"a column is missing"))?;
+            let array = match self.rest.take() {
+                Some(rest) => rest,
+                None => {
+                    let Some(batch) = self.reader.as_mut().and_then(Iterator::next) else { break };
+                    let batch = batch.map_err(|e| damaged(&e))?;
+                    batch.columns().first().cloned().ok_or_else(|| damaged(&"a column is missing"))?
+                }
+            };
             let before = start.saturating_sub(self.next).min(array.len() as u64) as usize;
-            self.next += array.len() as u64;
-            found += array.len() - before;
-            if before < array.len() {
-                parts.push(array.slice(before, array.len() - before));
+            let taken = (array.len() - before).min(rows - found);
+            let after = before + taken;
+            self.next += after as u64;
+            found += taken;
+            if taken > 0 {
+                parts.push(array.slice(before, taken));
             }
+            self.rest = (after < array.len()).then(|| array.slice(after, array.len() - after));
         }
         if found != rows {
             return Err(damaged(&"a column chunk has fewer rows than its row group"));
@@ -126,13 +140,29 @@ impl GenericCursor {
         encoding::canonical(&array, &self.ty).map_err(|e| damaged(&e.message()))
     }
 
-    fn reader_at(&self, start: u64) -> parquet::errors::Result<ParquetRecordBatchReader> {
-        let wanted = [RowSelector::skip(start as usize), RowSelector::select((self.chunk.end - start) as usize)];
+    /// A reader of the live rows after the first `skipped`.
+    fn reader_at(&self, mut skipped: u64) -> parquet::errors::Result<ParquetRecordBatchReader> {
+        let mut wanted = Vec::new();
+        let mut at = 0;
+        for range in &*self.chunk.live {
+            let left_out = skipped.min(range.end - range.start);
+            skipped -= left_out;
+            let start = range.start + left_out;
+            if start < range.end {
+                wanted.extend([
+                    RowSelector::skip((start - at) as usize),
+                    RowSelector::select((range.end - start) as usize),
+                ]);
+                at = range.end;
+            }
+        }
         ParquetRecordBatchReaderBuilder::new_with_metadata(self.chunk.source.clone(), self.arrow.clone())
             .with_row_groups(vec![self.chunk.group])
             .with_projection(ProjectionMask::leaves(self.arrow.parquet_schema(), [self.leaf]))
             .with_batch_size(self.chunk.chunk_rows)
-            .with_row_selection(RowSelection::from(wanted.to_vec()))
+            // The other way would read pages of which no row is wanted.
+            .with_row_selection_policy(RowSelectionPolicy::Selectors)
+            .with_row_selection(RowSelection::from(wanted))
             .build()
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field as ArrowField, Schema, TimeUnit};
-use firesteel_catalog::Field;
+use firesteel_catalog::{Field, ScanContext};
 use firesteel_common::sql_type::MAX_PRECISION_64;
 use firesteel_common::{Error, ErrorKind, Result, SqlType};
 use parking_lot::Mutex;
@@ -15,6 +15,9 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::Type as PhysicalType;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::page_index::index_reader::decode_column_index;
+use parquet::file::reader::ChunkReader;
 
 use crate::storage::{SourceFile, Storage};
 
@@ -45,6 +48,8 @@ pub(crate) struct Footer {
     pub(crate) skipped: Vec<String>,
     /// Lengths of the dictionaries of the first row group by leaf, as far as they were asked for.
     pub(crate) dictionary_lengths: Mutex<HashMap<usize, Option<u64>>>,
+    /// Column indexes by row group and leaf, as far as they were asked for.
+    column_indexes: Mutex<HashMap<(usize, usize), Option<Arc<ColumnIndexMetaData>>>>,
 }
 
 type FooterKey = (Arc<str>, u64, i128);
@@ -101,6 +106,57 @@ impl ParquetFile {
         let locations = self.metadata().page_index()?.page_locations(group, leaf)?;
         Some(locations.iter().map(|l| l.first_row_index.max(0) as u64).collect())
     }
+
+    /// Bounds of the pages of a column chunk, if the file has them; of a remote file only once they were
+    /// fetched. An index that cannot be read is as good as none.
+    pub(crate) fn column_index(&self, group: usize, leaf: usize, cx: &ScanContext) -> Option<Arc<ColumnIndexMetaData>> {
+        if let Some(known) = self.footer.column_indexes.lock().get(&(group, leaf)) {
+            return known.clone();
+        }
+        if !self.source.is_local() {
+            return None;
+        }
+        let range = self.metadata().row_group(group).column(leaf).column_index_range();
+        let bytes = range.and_then(|range| {
+            let source = self.source.open(Some(cx.metrics.clone())).ok()?;
+            source.get_bytes(range.start, (range.end - range.start) as usize).ok()
+        });
+        self.keep_column_index(group, leaf, bytes.as_deref())
+    }
+
+    fn keep_column_index(&self, group: usize, leaf: usize, bytes: Option<&[u8]>) -> Option<Arc<ColumnIndexMetaData>> {
+        let ty = self.metadata().row_group(group).column(leaf).column_type();
+        let index = bytes.and_then(|bytes| decode_column_index(bytes, ty).ok()).map(Arc::new);
+        self.footer.column_indexes.lock().insert((group, leaf), index.clone());
+        index
+    }
+
+    /// Fetches column indexes of a remote file, unless they are known.
+    pub(crate) async fn fetch_column_indexes(
+        &self,
+        groups: &[usize],
+        leaves: &[usize],
+        cx: &ScanContext,
+    ) -> Result<()> {
+        let mut wanted = Vec::new();
+        {
+            let known = self.footer.column_indexes.lock();
+            for (group, leaf) in groups.iter().flat_map(|group| leaves.iter().map(move |leaf| (*group, *leaf))) {
+                let range = self.metadata().row_group(group).column(leaf).column_index_range();
+                wanted.extend(range.filter(|_| !known.contains_key(&(group, leaf))).map(|range| (group, leaf, range)));
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let ranges = wanted.iter().map(|(_, _, range)| range.clone()).collect();
+        let source = self.source.fetch(ranges, Some(cx.metrics.clone())).await?;
+        for (group, leaf, range) in wanted {
+            let bytes = source.get_bytes(range.start, (range.end - range.start) as usize);
+            self.keep_column_index(group, leaf, bytes.ok().as_deref());
+        }
+        Ok(())
+    }
 }
 
 fn cannot_read_footer(source: &SourceFile, why: &dyn std::fmt::Display) -> Error {
@@ -125,8 +181,7 @@ async fn read_metadata(source: &SourceFile) -> Result<ParquetMetaData> {
     loop {
         let last = source.size - wanted..source.size;
         let tail = source.fetch(Vec::from([last]), None).await?;
-        let tail = parquet::file::reader::ChunkReader::get_bytes(&tail, source.size - wanted, wanted as usize)
-            .map_err(|e| source.damaged(&e))?;
+        let tail = tail.get_bytes(source.size - wanted, wanted as usize).map_err(|e| source.damaged(&e))?;
         let mut reader = reader();
         match reader.try_parse_sized(&tail, source.size) {
             Ok(()) => return reader.finish().map_err(|e| cannot_read_footer(source, &e)),
@@ -165,7 +220,7 @@ impl Footer {
         let arrow = ArrowReaderMetadata::try_new(metadata, ArrowReaderOptions::new().with_schema(schema))
             // Some writer's types do not take the hint; then values are converted after decoding.
             .unwrap_or(natural);
-        Ok(Self { arrow, columns, skipped, dictionary_lengths: Mutex::default() })
+        Ok(Self { arrow, columns, skipped, dictionary_lengths: Mutex::default(), column_indexes: Mutex::default() })
     }
 }
 

@@ -5,13 +5,16 @@
 //! in chunks of a few thousand rows, late: filter columns first, then runtime filter keys, then the
 //! rest, each only if rows are left. Pages without such rows are neither read nor decompressed.
 
+mod assemble;
 pub(crate) mod bounds;
 mod codes;
 mod column;
+mod dictionary;
 mod distinct;
 mod file;
 mod morsel;
 mod native;
+mod pages;
 mod rle;
 mod scan;
 mod table;

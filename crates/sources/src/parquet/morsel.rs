@@ -3,6 +3,7 @@
 //! that are dictionary codes come first. If many rows pass, they are a selection over the decoded chunk
 //! and nothing is copied; of the remaining columns only the rows of a small rest are decoded.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use firesteel_expr::{ColumnRef, Expr, Layout, Predicate};
 use super::codes::{CodedFilter, Decoded};
 use super::column::{ChunkRef, ColumnCursor};
 use super::file::ParquetFile;
+use super::pages::{self, LiveRows};
 use super::scan::ScanPlan;
 use super::table::Place;
 use crate::filter::RowFilter;
@@ -32,8 +34,8 @@ pub(crate) struct MorselReader {
     cx: ScanContext,
     part: usize,
     group: usize,
-    /// Next row, and one past the last.
-    rows: Range<u64>,
+    /// Rows that are still to be read: runs of pages that filters left.
+    rows: VecDeque<Range<u64>>,
     chunk_rows: usize,
     /// Conditions on codes.
     coded: Vec<CodedFilter>,
@@ -45,23 +47,29 @@ pub(crate) struct MorselReader {
 }
 
 impl MorselReader {
-    /// A reader of `split`. `source` has the bytes of a remote file.
-    pub(crate) fn new(plan: Arc<ScanPlan>, split: Split, cx: ScanContext, source: Option<ByteSource>) -> Result<Self> {
+    /// A reader of the rows `live` of `split`. `source` has the bytes of a remote file.
+    pub(crate) fn new(
+        plan: Arc<ScanPlan>,
+        split: Split,
+        live: LiveRows,
+        cx: ScanContext,
+        source: Option<ByteSource>,
+    ) -> Result<Self> {
         let (part, group) = (split.part as usize, split.group as usize);
         let chunk_rows = cx.batch_rows.clamp(1, MAX_CHUNK);
-        let mut rows = split.start..split.end;
+        let mut rows: VecDeque<Range<u64>> = live.iter().cloned().collect();
         let mut cursors = Vec::new();
         let (mut coded, mut filter) = (Vec::new(), None);
         if !plan.group_may_join(part, group, &cx) {
-            ScanMetrics::add(&cx.metrics.rows_pruned, rows.end - rows.start);
-            rows.start = rows.end;
-        } else if !plan.slots.is_empty() {
+            ScanMetrics::add(&cx.metrics.rows_pruned, pages::count(&live));
+            rows.clear();
+        } else if !plan.slots.is_empty() && !rows.is_empty() {
             let file = &plan.parts.parts[part].file;
             let source = match source {
                 Some(source) => source,
                 None => file.source.open(Some(cx.metrics.clone()))?,
             };
-            let chunk = ChunkRef { source, group, end: split.end, chunk_rows };
+            let chunk = ChunkRef { source, group, live, chunk_rows };
             cursors = plan.slots.iter().map(|column| cursor(&plan, part, *column, &chunk)).collect::<Result<_>>()?;
             (coded, filter) = split_filters(&plan, &cursors, &cx)?;
         }
@@ -124,10 +132,13 @@ impl MorselReader {
     }
 
     fn next_batch(&mut self) -> Result<Option<Batch>> {
-        while self.rows.start < self.rows.end {
-            let start = self.rows.start;
-            let rows = (self.rows.end - start).min(self.chunk_rows as u64) as usize;
-            self.rows.start += rows as u64;
+        while let Some(run) = self.rows.front_mut() {
+            let start = run.start;
+            let rows = (run.end - start).min(self.chunk_rows as u64) as usize;
+            run.start += rows as u64;
+            if run.start == run.end {
+                self.rows.pop_front();
+            }
             ScanMetrics::add(&self.cx.metrics.rows, rows as u64);
             self.decoded.fill_with(Decoded::default);
             let selection = self.filter(start, rows)?;
@@ -158,7 +169,7 @@ impl Iterator for MorselReader {
     fn next(&mut self) -> Option<Self::Item> {
         let result = self.next_batch();
         if result.is_err() {
-            self.rows.start = self.rows.end;
+            self.rows.clear();
         }
         let file = &self.plan.parts.parts[self.part].file;
         let context = |e: firesteel_common::Error| {
@@ -219,14 +230,32 @@ fn cursor(plan: &ScanPlan, index: usize, column: usize, chunk: &ChunkRef) -> Res
     }
 }
 
-/// The bytes that a morsel of a remote file needs: of each column the dictionary page and the pages
-/// with rows of the morsel, or the whole chunk if the file has no offset index.
-pub(crate) async fn fetch(plan: &ScanPlan, split: &Split, cx: &ScanContext) -> Result<Option<ByteSource>> {
+/// Fetches the bytes that the rows `live` of a morsel of a remote file need; nothing, if filters leave
+/// none of them.
+pub(crate) async fn fetch(
+    plan: &ScanPlan,
+    split: &Split,
+    live: &LiveRows,
+    cx: &ScanContext,
+) -> Result<Option<ByteSource>> {
     let part = &plan.parts.parts[split.part as usize];
-    let group = split.group as usize;
-    if !plan.group_may_join(split.part as usize, group, cx) {
+    let unread = live.is_empty() || plan.slots.is_empty();
+    if unread || !plan.group_may_join(split.part as usize, split.group as usize, cx) {
         return Ok(None);
     }
+    Ok(Some(part.file.source.fetch(ranges(plan, split, live), Some(cx.metrics.clone())).await?))
+}
+
+/// Number of bytes that [`fetch`] fetches.
+pub(crate) fn bytes_needed(plan: &ScanPlan, split: &Split, live: &LiveRows) -> u64 {
+    pages::count(&ranges(plan, split, live))
+}
+
+/// Where the bytes of the rows `live` are: of each column the dictionary page and the pages with such
+/// rows, or the whole chunk if the file has no offset index.
+fn ranges(plan: &ScanPlan, split: &Split, live: &LiveRows) -> Vec<Range<u64>> {
+    let part = &plan.parts.parts[split.part as usize];
+    let group = split.group as usize;
     let metadata = part.file.metadata();
     let mut ranges = Vec::new();
     for column in &plan.slots {
@@ -241,15 +270,26 @@ pub(crate) async fn fetch(plan: &ScanPlan, split: &Split, cx: &ScanContext) -> R
         if first.offset as u64 > chunk_start {
             ranges.push(chunk_start..first.offset as u64);
         }
-        let wanted = locations.iter().enumerate().filter(|(i, page)| {
+        for (i, page) in locations.iter().enumerate() {
             let end = locations.get(i + 1).map_or(u64::MAX, |next| next.first_row_index as u64);
-            (page.first_row_index as u64) < split.end && end > split.start
-        });
-        let bounds = wanted.fold(None, |all: Option<Range<u64>>, (_, page)| {
-            let (start, end) = (page.offset as u64, page.offset as u64 + page.compressed_page_size.max(0) as u64);
-            Some(all.map_or(start..end, |all| all.start.min(start)..all.end.max(end)))
-        });
-        ranges.extend(bounds);
+            if pages::overlaps(live, &(page.first_row_index as u64..end)) {
+                let start = page.offset as u64;
+                ranges.push(start..start + page.compressed_page_size.max(0) as u64);
+            }
+        }
     }
-    Ok(Some(part.file.source.fetch(ranges, Some(cx.metrics.clone())).await?))
+    join_adjacent(&mut ranges);
+    ranges
+}
+
+/// Makes ranges that follow each other one: a reader may want bytes of both at once.
+fn join_adjacent(ranges: &mut Vec<Range<u64>>) {
+    ranges.sort_unstable_by_key(|range| range.start);
+    ranges.dedup_by(|next, last| {
+        let joined = next.start <= last.end;
+        if joined {
+            last.end = last.end.max(next.end);
+        }
+        joined
+    });
 }

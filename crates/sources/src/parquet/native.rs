@@ -5,29 +5,26 @@
 //! whole morsel; a dictionary is decoded once per row group and shared by all morsels of it; and short
 //! string dictionaries stay dictionaries, so that filters and group keys work on codes.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::array::*;
+use arrow::array::{Array, ArrayRef, NullBufferBuilder};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::*;
+use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, TimeUnit};
 use bytes::Bytes;
 use firesteel_common::{Result, SqlType};
-use parking_lot::Mutex;
 use parquet::basic::{Encoding, Type as PhysicalType};
 use parquet::column::page::{Page, PageReader};
 use parquet::errors::ParquetError;
 use parquet::file::reader::SerializedPageReader;
 
+use super::assemble::{CodedPiece, PlainPiece, floats, integers32, integers64, spread};
 use super::column::ChunkRef;
+use super::dictionary::{Dictionaries, Dictionary, DictionaryKey, Fixed, decode_dictionary};
 use super::distinct::only_codes;
 use super::file::{FileColumn, ParquetFile};
 use super::rle::{RleDecoder, Truncated, all_below};
-use super::views::{BadValues, Views, dictionary_array, plain_value};
+use super::views::{BadValues, plain_value};
 use crate::storage::ByteSource;
-
-/// Longest dictionary of strings that is passed on as such.
-const MAX_DICTIONARY: usize = 1_024;
 
 /// Why a page cannot be decoded.
 #[derive(Debug)]
@@ -66,103 +63,8 @@ impl From<BadValues> for Damage {
     }
 }
 
-/// The values that codes stand for.
-#[derive(Debug)]
-pub(crate) enum Dictionary {
-    Int32(Vec<i32>),
-    Int64(Vec<i64>),
-    Float(Vec<f32>),
-    Double(Vec<f64>),
-    /// Strings or binaries, as views.
-    Bytes(ArrayRef),
-}
-
-/// Dictionaries of a scan by (part, row group, leaf). The oldest leave when they become too many
-/// bytes; tasks work on neighbouring row groups, so they are not wanted again.
-#[derive(Debug, Default)]
-pub(crate) struct Dictionaries(Mutex<(VecDeque<KeptDictionary>, usize)>);
-
 /// A page, how many rows of it are meant, room for codes, and the dictionary of its column.
 type Piece<'a> = (&'a mut PageState, usize, &'a mut Vec<u32>, Option<&'a Arc<Dictionary>>);
-
-/// A dictionary with its key and its bytes.
-type KeptDictionary = (DictionaryKey, Arc<Dictionary>, usize);
-
-pub(crate) type DictionaryKey = (usize, usize, usize);
-const MAX_DICTIONARY_BYTES: usize = 128 << 20;
-
-impl Dictionary {
-    /// Number of values.
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::Int32(values) => values.len(),
-            Self::Int64(values) => values.len(),
-            Self::Float(values) => values.len(),
-            Self::Double(values) => values.len(),
-            Self::Bytes(values) => values.len(),
-        }
-    }
-}
-
-impl Dictionaries {
-    fn get(&self, key: DictionaryKey) -> Option<Arc<Dictionary>> {
-        self.0.lock().0.iter().find(|(k, ..)| *k == key).map(|(_, dictionary, _)| dictionary.clone())
-    }
-
-    /// Adds one, unless another task was faster: all are to use the same, whose identity they compare.
-    fn insert(&self, key: DictionaryKey, dictionary: Arc<Dictionary>, bytes: usize) -> Arc<Dictionary> {
-        let mut held = self.0.lock();
-        if let Some((_, found, _)) = held.0.iter().find(|(k, ..)| *k == key) {
-            return found.clone();
-        }
-        held.0.push_back((key, dictionary.clone(), bytes));
-        held.1 += bytes;
-        while held.1 > MAX_DICTIONARY_BYTES
-            && let Some((_, _, oldest)) = held.0.pop_front()
-        {
-            held.1 -= oldest;
-        }
-        dictionary
-    }
-}
-
-/// A plain value of fixed width.
-pub(super) trait Fixed: Copy + Default {
-    const WIDTH: usize;
-    fn decode(bytes: &[u8], out: &mut Vec<Self>);
-    /// Appends the values at `positions`.
-    fn pick(bytes: &[u8], positions: impl Iterator<Item = usize>, out: &mut Vec<Self>);
-    fn of(dictionary: &Dictionary) -> Option<&[Self]>;
-}
-
-macro_rules! fixed {
-    ($($ty:ty, $variant:ident;)*) => {$(
-        impl Fixed for $ty {
-            const WIDTH: usize = size_of::<$ty>();
-            fn decode(bytes: &[u8], out: &mut Vec<Self>) {
-                let (values, _) = bytes.as_chunks::<{ size_of::<$ty>() }>();
-                let before = out.len();
-                out.resize(before + values.len(), Self::default());
-                for (slot, value) in out[before..].iter_mut().zip(values) {
-                    *slot = <$ty>::from_le_bytes(*value);
-                }
-            }
-            fn pick(bytes: &[u8], positions: impl Iterator<Item = usize>, out: &mut Vec<Self>) {
-                let (values, _) = bytes.as_chunks::<{ size_of::<$ty>() }>();
-                for position in positions {
-                    out.push(values.get(position).map_or(Self::default(), |v| <$ty>::from_le_bytes(*v)));
-                }
-            }
-            fn of(dictionary: &Dictionary) -> Option<&[Self]> {
-                match dictionary {
-                    Dictionary::$variant(values) => Some(values),
-                    _ => None,
-                }
-            }
-        }
-    )*};
-}
-fixed! { i32, Int32; i64, Int64; f32, Float; f64, Double; }
 
 #[derive(Debug)]
 pub(super) enum Values {
@@ -558,152 +460,4 @@ fn gather<T: Fixed>(
         at += run;
     }
     Ok(())
-}
-
-/// Moves the values after `before` apart, so that each stands at its valid row of `n`.
-pub(super) fn spread<T: Copy + Default>(out: &mut Vec<T>, before: usize, n: usize, validity: &NullBuffer) {
-    let mut from = out.len();
-    out.resize(before + n, T::default());
-    for row in (0..n).rev() {
-        if validity.is_valid(row) {
-            from -= 1;
-            out[before + row] = out[from];
-        } else {
-            out[before + row] = T::default();
-        }
-    }
-}
-
-pub(super) fn floats<T: ArrowPrimitiveType>(
-    values: Vec<T::Native>,
-    nulls: Option<NullBuffer>,
-) -> Result<ArrayRef, Damage> {
-    Ok(Arc::new(PrimitiveArray::<T>::try_new(values.into(), nulls)?))
-}
-
-pub(super) fn integers32(values: Vec<i32>, nulls: Option<NullBuffer>, ty: &SqlType) -> ArrayRef {
-    let array = Int32Array::new(values.into(), nulls);
-    match ty {
-        SqlType::TinyInt => Arc::new(array.unary::<_, Int8Type>(|v| v as i8)),
-        SqlType::SmallInt => Arc::new(array.unary::<_, Int16Type>(|v| v as i16)),
-        SqlType::Date => Arc::new(array.reinterpret_cast::<Date32Type>()),
-        SqlType::Decimal(..) => Arc::new(array.unary::<_, Decimal64Type>(i64::from).with_data_type(ty.arrow())),
-        _ => Arc::new(array),
-    }
-}
-
-pub(super) fn integers64(values: Vec<i64>, nulls: Option<NullBuffer>, ty: &SqlType) -> ArrayRef {
-    let array = Int64Array::new(values.into(), nulls);
-    match ty {
-        SqlType::Decimal(..) => Arc::new(array.reinterpret_cast::<Decimal64Type>().with_data_type(ty.arrow())),
-        SqlType::Timestamp | SqlType::TimestampNtz => {
-            Arc::new(array.reinterpret_cast::<TimestampMicrosecondType>().with_data_type(ty.arrow()))
-        }
-        _ => Arc::new(array),
-    }
-}
-
-fn decode_dictionary(buf: Bytes, n: usize, physical: PhysicalType, ty: &SqlType) -> Result<Dictionary, Damage> {
-    fn plain<T: Fixed>(buf: &[u8], n: usize) -> Result<Vec<T>, Damage> {
-        let mut values = Vec::with_capacity(n.min(buf.len()));
-        T::decode(buf.get(..n * T::WIDTH).ok_or(Truncated)?, &mut values);
-        Ok(values)
-    }
-    Ok(match physical {
-        PhysicalType::INT32 => Dictionary::Int32(plain(&buf, n)?),
-        PhysicalType::INT64 => Dictionary::Int64(plain(&buf, n)?),
-        PhysicalType::FLOAT => Dictionary::Float(plain(&buf, n)?),
-        PhysicalType::DOUBLE => Dictionary::Double(plain(&buf, n)?),
-        _ => {
-            let mut views = Views::new(ty.is_string());
-            views.append(&mut buf.clone(), n)?;
-            Dictionary::Bytes(views.finish(None)?)
-        }
-    })
-}
-
-/// Codes of consecutive pages.
-#[derive(Default)]
-struct CodedPiece {
-    keys: Vec<u32>,
-    nulls: Option<NullBufferBuilder>,
-}
-
-impl CodedPiece {
-    /// Takes `present` codes, which are to be below `length`, for `rows` rows.
-    fn append(
-        &mut self,
-        decoder: &mut RleDecoder,
-        present: usize,
-        length: usize,
-        rows: usize,
-        validity: Option<&NullBuffer>,
-    ) -> Result<(), Damage> {
-        let before = self.keys.len();
-        self.keys.resize(before + present, 0);
-        read_codes(decoder, &mut self.keys[before..], length)?;
-        let nulls = self.nulls.get_or_insert_with(|| NullBufferBuilder::new(rows));
-        match validity {
-            Some(validity) => {
-                spread(&mut self.keys, before, rows, validity);
-                nulls.append_buffer(validity);
-            }
-            None => nulls.append_n_non_nulls(rows),
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, dictionary: Option<&Arc<Dictionary>>) -> Result<Option<ArrayRef>, Damage> {
-        let Some(mut nulls) = self.nulls.take() else { return Ok(None) };
-        let keys = std::mem::take(&mut self.keys);
-        let Some(Dictionary::Bytes(values)) = dictionary.map(|d| &**d) else { return Err(Truncated.into()) };
-        Ok(Some(coded_strings(keys, nulls.finish(), values)?))
-    }
-}
-
-/// The strings that codes stand for: as a dictionary if it is short.
-pub(super) fn coded_strings(codes: Vec<u32>, nulls: Option<NullBuffer>, values: &ArrayRef) -> Result<ArrayRef, Damage> {
-    if values.len() > MAX_DICTIONARY {
-        let codes = UInt32Array::try_new(codes.into(), nulls)?;
-        return Ok(arrow::compute::take(values, &codes, None)?);
-    }
-    Ok(dictionary_array(codes, nulls, values)?)
-}
-
-/// Plain strings of consecutive pages: views of the pages' bytes.
-struct PlainPiece {
-    views: Views,
-    nulls: Option<NullBufferBuilder>,
-}
-
-impl PlainPiece {
-    fn new(text: bool) -> Self {
-        Self { views: Views::new(text), nulls: None }
-    }
-
-    /// Takes `present` values off the front of `bytes`, for `rows` rows.
-    fn append(
-        &mut self,
-        bytes: &mut Bytes,
-        rows: usize,
-        present: usize,
-        validity: Option<&NullBuffer>,
-    ) -> Result<(), Damage> {
-        let before = self.views.len();
-        self.views.append(bytes, present)?;
-        let nulls = self.nulls.get_or_insert_with(|| NullBufferBuilder::new(rows));
-        match validity {
-            Some(validity) => {
-                self.views.spread(before, rows, validity);
-                nulls.append_buffer(validity);
-            }
-            None => nulls.append_n_non_nulls(rows),
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<Option<ArrayRef>, Damage> {
-        let Some(mut nulls) = self.nulls.take() else { return Ok(None) };
-        Ok(Some(self.views.finish(nulls.finish())?))
-    }
 }

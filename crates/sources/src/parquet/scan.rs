@@ -1,5 +1,7 @@
 //! A scan of Parquet files: pruning, splits and opening them.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,12 +9,14 @@ use firesteel_catalog::{RuntimeFilter, ScanContext, ScanMetrics, ScanRequest, Sp
 use firesteel_common::{Batch, Result};
 use firesteel_expr::ColumnRef;
 use futures::future::BoxFuture;
-use futures::stream::{self, BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use parking_lot::Mutex;
 
 use super::bounds::{Bounds, may_match};
+use super::dictionary::Dictionaries;
 use super::morsel::MorselReader;
-use super::native::Dictionaries;
-use super::table::{Parts, Place};
+use super::pages::{self, LiveRows};
+use super::table::{Parts, Place, REQUESTS};
 
 /// Most rows of a morsel; it may be up to half as long again, rather than leave a short rest.
 const MAX_MORSEL: u64 = 131_072;
@@ -36,6 +40,8 @@ pub(crate) struct ScanPlan {
     pub(crate) outputs: Vec<usize>,
     /// Dictionaries that morsels have decoded.
     pub(crate) dictionaries: Arc<Dictionaries>,
+    /// By part and row group, the rows that were left when the splits were made; others have all.
+    live: Mutex<HashMap<(usize, usize), LiveRows>>,
 }
 
 /// How many rows a runtime filter saw and let pass.
@@ -84,7 +90,16 @@ impl ScanPlan {
             .map(|(_, column)| (slot_of(*column), Effect::default()))
             .collect();
         let outputs = request.columns.iter().map(|(_, column)| slot_of(*column)).collect();
-        Self { parts, request, slots, static_columns, keys, outputs, dictionaries: Arc::default() }
+        Self {
+            parts,
+            request,
+            slots,
+            static_columns,
+            keys,
+            outputs,
+            dictionaries: Arc::default(),
+            live: Mutex::default(),
+        }
     }
 
     /// The last row, not after `row`, where pages of the first column to read begin.
@@ -115,11 +130,35 @@ impl ScanPlan {
     pub(crate) fn group_may_join(&self, part: usize, group: usize, cx: &ScanContext) -> bool {
         self.request.runtime_filters.iter().zip(&self.keys).all(|((id, _), (slot, _))| {
             let Some(filter) = cx.runtime_filters.get(*id) else { return true };
-            let bounds = self.parts.group_bounds(part, group, self.slots[*slot]);
-            let Some((low, high)) = bounds.integers() else { return true };
-            any_within(&filter, low, high)
+            may_join(&filter, &self.parts.group_bounds(part, group, self.slots[*slot]))
         })
     }
+
+    /// The rows of a split that may pass, by the filters that are published now.
+    pub(crate) fn live_rows(&self, split: &Split, cx: &ScanContext) -> Vec<Range<u64>> {
+        let (part, group, rows) = (split.part as usize, split.group as usize, split.start..split.end);
+        let known = self.live.lock().get(&(part, group)).cloned();
+        let before = known.map_or_else(|| vec![rows.clone()], |known| pages::intersect(&known, &rows));
+        if self.request.runtime_filters.is_empty() {
+            return before;
+        }
+        let after = pages::live_rows(self, part, group, &before, cx);
+        self.note_pruned(part, group, &before, &after, cx);
+        after
+    }
+
+    fn note_pruned(&self, part: usize, group: usize, before: &[Range<u64>], after: &[Range<u64>], cx: &ScanContext) {
+        let rows = pages::count(before) - pages::count(after);
+        if rows > 0 {
+            ScanMetrics::add(&cx.metrics.rows_pruned, rows);
+            ScanMetrics::add(&cx.metrics.pages_pruned, pages::pages_lost(self, part, group, before, after));
+        }
+    }
+}
+
+/// Whether a key within the bounds may pass the filter, which lets no NULL pass.
+pub(crate) fn may_join(filter: &RuntimeFilter, bounds: &Bounds) -> bool {
+    !bounds.all_null() && bounds.integers().is_none_or(|(low, high)| any_within(filter, low, high))
 }
 
 /// Whether the filter may hold a value of `low..=high`.
@@ -155,41 +194,74 @@ impl ParquetScan {
         Self { plan: Arc::new(ScanPlan::new(parts, request)) }
     }
 
-    fn plan_splits(&self, cx: &ScanContext) -> Vec<Split> {
+    async fn plan_splits(&self, cx: &ScanContext) -> Result<Vec<Split>> {
         let plan = &self.plan;
         let request = &plan.request;
         let unfiltered = request.filters.is_empty() && request.runtime_filters.is_empty();
         let mut groups = Vec::new();
-        for (p, part) in plan.parts.parts.iter().enumerate() {
-            for group in 0..part.file.metadata().num_row_groups() {
-                let rows = part.file.group_rows(group);
-                if rows == 0 {
-                    continue;
-                }
-                if plan.group_may_match(p, group) && plan.group_may_join(p, group, cx) {
-                    groups.push((p, group, rows));
-                } else {
-                    ScanMetrics::add(&cx.metrics.groups_pruned, 1);
-                    ScanMetrics::add(&cx.metrics.rows_pruned, rows);
-                }
+        let left: Vec<Vec<usize>> = (0..plan.parts.parts.len()).map(|part| self.groups_left(part, cx)).collect();
+        if !unfiltered {
+            let mut fetched: Vec<BoxFuture<'_, Result<()>>> = Vec::new();
+            for (part, groups) in left.iter().enumerate() {
+                fetched.push(Box::pin(pages::prefetch(plan, part, groups, cx)));
+            }
+            stream::iter(fetched).buffered(REQUESTS).try_collect::<()>().await?;
+        }
+        for (part, left) in left.into_iter().enumerate() {
+            for group in left {
+                let all = 0..plan.parts.parts[part].file.group_rows(group);
+                let live = if unfiltered { vec![all] } else { self.live_pages(part, group, all, cx) };
+                groups.push((part, group, live));
             }
         }
-        let total: u64 = groups.iter().map(|(_, _, rows)| rows).sum();
+        let total: u64 = groups.iter().map(|(_, _, live)| pages::count(live)).sum();
         // Enough morsels that workers end at about the same time.
         let target = (total / (4 * cx.workers.max(1) as u64)).clamp(MIN_MORSEL, MAX_MORSEL);
         let mut splits = Vec::new();
         let mut sure = 0;
-        for (part, group, rows) in groups {
-            for (start, end) in cut(rows, target, plan.page_starts(part, group)) {
+        for (part, group, live) in groups {
+            let group_rows = plan.parts.parts[part].file.group_rows(group).max(1);
+            for (rows, count) in cut_all(&live, target, plan.page_starts(part, group)) {
                 if unfiltered && request.limit.is_some_and(|limit| sure >= limit) {
-                    return splits;
+                    return Ok(splits);
                 }
-                sure += end - start;
-                let bytes = self.bytes(part, group) * (end - start) / rows;
-                splits.push(Split { part: part as u32, group: group as u32, start, end, rows: end - start, bytes });
+                sure += count;
+                let bytes = self.bytes(part, group) * count / group_rows;
+                let (part, group) = (part as u32, group as u32);
+                splits.push(Split { part, group, start: rows.start, end: rows.end, rows: count, bytes });
             }
         }
-        splits
+        Ok(splits)
+    }
+
+    /// The row groups of a file that have rows, by their bounds.
+    fn groups_left(&self, part: usize, cx: &ScanContext) -> Vec<usize> {
+        let plan = &self.plan;
+        let file = &plan.parts.parts[part].file;
+        let mut left = Vec::new();
+        for group in (0..file.metadata().num_row_groups()).filter(|group| file.group_rows(*group) > 0) {
+            if plan.group_may_match(part, group) && plan.group_may_join(part, group, cx) {
+                left.push(group);
+            } else {
+                ScanMetrics::add(&cx.metrics.groups_pruned, 1);
+                ScanMetrics::add(&cx.metrics.rows_pruned, file.group_rows(group));
+            }
+        }
+        left
+    }
+
+    /// The rows of a row group that may pass by the page index, kept for the readers.
+    fn live_pages(&self, part: usize, group: usize, all: Range<u64>, cx: &ScanContext) -> Vec<Range<u64>> {
+        let all = [all];
+        let live = pages::live_rows(&self.plan, part, group, &all, cx);
+        self.plan.note_pruned(part, group, &all, &live, cx);
+        let mut kept = self.plan.live.lock();
+        if live == all {
+            kept.remove(&(part, group))
+        } else {
+            kept.insert((part, group), live.as_slice().into())
+        };
+        live
     }
 
     /// Compressed bytes of the columns to read in a row group.
@@ -204,26 +276,44 @@ impl ParquetScan {
     }
 }
 
-/// Cuts `rows` into runs of about `target`, at page boundaries where they are known.
-fn cut(rows: u64, target: u64, page_starts: Option<Vec<u64>>) -> Vec<(u64, u64)> {
-    let mut cuts = Vec::new();
-    let mut start = 0;
+/// Cuts rows into runs of about `target`, at page boundaries where they are known, each with the number
+/// of its rows that are in `live`. Small neighbours share a run, with the gap between them.
+fn cut_all(live: &[Range<u64>], target: u64, page_starts: Option<Vec<u64>>) -> Vec<(Range<u64>, u64)> {
     let pages = page_starts.unwrap_or_default();
-    while rows - start > target + target / 2 {
+    let mut runs: Vec<(Range<u64>, u64)> = Vec::new();
+    for range in live {
+        for piece in cut(range, target, &pages) {
+            let count = piece.end - piece.start;
+            match runs.last_mut() {
+                Some((rows, held)) if piece.start == range.start && *held + count <= target => {
+                    rows.end = piece.end;
+                    *held += count;
+                }
+                _ => runs.push((piece, count)),
+            }
+        }
+    }
+    runs
+}
+
+fn cut(rows: &Range<u64>, target: u64, pages: &[u64]) -> Vec<Range<u64>> {
+    let mut cuts = Vec::new();
+    let mut start = rows.start;
+    while rows.end - start > target + target / 2 {
         let wanted = start + target;
         let after = pages.partition_point(|p| *p <= wanted);
         let boundary = after.checked_sub(1).map(|i| pages[i]).filter(|p| *p >= start + target / 2);
         let end = boundary.unwrap_or(wanted);
-        cuts.push((start, end));
+        cuts.push(start..end);
         start = end;
     }
-    cuts.push((start, rows));
+    cuts.push(start..rows.end);
     cuts
 }
 
 impl TableScan for ParquetScan {
     fn splits<'a>(&'a self, cx: &'a ScanContext) -> BoxFuture<'a, Result<Vec<Split>>> {
-        Box::pin(async move { Ok(self.plan_splits(cx)) })
+        Box::pin(self.plan_splits(cx))
     }
 
     fn open(&self, split: &Split, cx: &ScanContext) -> BoxStream<'static, Result<Batch>> {
@@ -232,15 +322,17 @@ impl TableScan for ParquetScan {
             let error = firesteel_common::Error::internal("a split names a file that the table does not have");
             return stream::iter([Err(error)]).boxed();
         };
+        let live = plan.live_rows(&split, &cx);
         if part.file.source.is_local() {
-            return match MorselReader::new(plan, split, cx, None) {
+            return match MorselReader::new(plan, split, live.into(), cx, None) {
                 Ok(reader) => stream::iter(reader).boxed(),
                 Err(error) => stream::iter([Err(error)]).boxed(),
             };
         }
         let opened = async move {
-            let source = super::morsel::fetch(&plan, &split, &cx).await?;
-            Ok(stream::iter(MorselReader::new(plan, split, cx, source)?))
+            let live: LiveRows = live.into();
+            let source = super::morsel::fetch(&plan, &split, &live, &cx).await?;
+            Ok(stream::iter(MorselReader::new(plan, split, live, cx, source)?))
         };
         stream::once(opened)
             .map(|opened| match opened {
@@ -258,9 +350,15 @@ mod tests {
 
     #[test]
     fn cuts_fall_on_pages() {
-        assert_eq!(cut(100, 40, Some(vec![0, 30, 60, 90])), [(0, 30), (30, 60), (60, 100)]);
-        assert_eq!(cut(100, 40, None), [(0, 40), (40, 100)]);
-        assert_eq!(cut(50, 40, None), [(0, 50)]);
+        assert_eq!(cut(&(0..100), 40, &[0, 30, 60, 90]), [0..30, 30..60, 60..100]);
+        assert_eq!(cut(&(0..100), 40, &[]), [0..40, 40..100]);
+        assert_eq!(cut(&(20..70), 40, &[]), [20..70]);
+    }
+
+    #[test]
+    fn small_runs_are_one_morsel() {
+        let live = [0..10, 30..40, 60..160];
+        assert_eq!(cut_all(&live, 40, None), [(0..40, 20), (60..100, 40), (100..160, 60)]);
     }
 
     #[test]

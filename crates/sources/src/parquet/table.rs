@@ -9,15 +9,20 @@ use firesteel_catalog::{
 use firesteel_common::{ColumnId, Error, Result, Scalar, SqlType};
 use firesteel_expr::{ColumnRef, Expr};
 use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 
 use super::bounds::Bounds;
 use super::distinct;
 use super::file::ParquetFile;
-use super::morsel::MorselReader;
+use super::morsel::{MorselReader, bytes_needed, fetch};
+use super::pages::LiveRows;
 use super::scan::{ParquetScan, ScanPlan};
 use crate::partition;
 use crate::storage::SourceFile;
+
+/// Requests for remote files that are under way at the same time.
+pub(crate) const REQUESTS: usize = 16;
 
 /// Where a column of the table is in a file.
 #[derive(Clone, Debug)]
@@ -67,27 +72,20 @@ impl Parts {
 pub struct ParquetTable {
     inner: Arc<Parts>,
     location: String,
-    writable: bool,
     statistics: OnceLock<Arc<TableStatistics>>,
     samples: Mutex<HashMap<Vec<Expr>, f64>>,
 }
 
 impl ParquetTable {
     /// Opens `files`, whose columns are those of the first file (or `schema`), then the partition
-    /// columns. `location` is for messages and, if `writable`, the folder that INSERT writes to.
+    /// columns. `location` is for messages.
     ///
     /// Errors: `CANNOT_READ_FILE_FOOTER`; `UNSUPPORTED_FEATURE` if no column can be read.
-    pub async fn open(
-        files: Vec<SourceFile>,
-        schema: Option<Vec<Field>>,
-        location: String,
-        writable: bool,
-    ) -> Result<Self> {
+    pub async fn open(files: Vec<SourceFile>, schema: Option<Vec<Field>>, location: String) -> Result<Self> {
         let (partition_fields, partition_values) = partition::infer(&files)?;
-        let mut opened = Vec::with_capacity(files.len());
-        for file in files {
-            opened.push(ParquetFile::open(file).await?);
-        }
+        // Footers of remote files are fetched some at a time.
+        let opened = stream::iter(files).map(ParquetFile::open).buffered(REQUESTS);
+        let opened: Vec<ParquetFile> = opened.try_collect().await?;
         let Some(first) = opened.first() else {
             return Err(Error::internal("a Parquet table needs a file"));
         };
@@ -127,7 +125,6 @@ impl ParquetTable {
         Ok(Self {
             inner: Arc::new(Parts { fields, parts }),
             location,
-            writable,
             statistics: OnceLock::new(),
             samples: Mutex::default(),
         })
@@ -149,7 +146,7 @@ impl ParquetTable {
     }
 
     /// Fraction of rows that pass in up to three places of the table, from whole pages where it can be.
-    fn take_sample(&self, request: &ScanRequest, cx: &ScanContext) -> Result<Option<f64>> {
+    async fn take_sample(&self, request: &ScanRequest, cx: &ScanContext) -> Result<Option<f64>> {
         /// Rows decoded in each place.
         const ROWS: u64 = 6_144;
         let groups: Vec<(usize, usize)> = (0..self.inner.parts.len())
@@ -161,8 +158,10 @@ impl ParquetTable {
         }
         let request = ScanRequest { columns: Vec::new(), runtime_filters: Vec::new(), limit: None, ..request.clone() };
         let plan = Arc::new(ScanPlan::new(self.inner.clone(), request));
-        let (mut seen, mut passed) = (0, 0);
+        // Samples do not count as rows read by the query.
+        let cx = ScanContext { metrics: Arc::default(), ..cx.clone() };
         let places = if total <= 3 * ROWS { 1 } else { 3 };
+        let mut samples = Vec::new();
         for place in 0..places {
             let mut row = if places == 1 { 0 } else { total * (2 * place + 1) / (2 * places) };
             let Some((part, group)) = groups.iter().copied().find(|(p, g)| {
@@ -177,15 +176,36 @@ impl ParquetTable {
             let start = plan.page_start_before(part, group, row);
             let end = rows.min(start + if places == 1 { total } else { ROWS });
             let split = Split { part: part as u32, group: group as u32, start, end, rows: end - start, bytes: 0 };
-            // Samples do not count as rows read by the query.
-            let cx = ScanContext { metrics: Arc::default(), ..cx.clone() };
-            for batch in MorselReader::new(plan.clone(), split, cx, None)? {
-                passed += batch?.rows() as u64;
-            }
-            seen += end - start;
+            samples.push(sample_split(plan.clone(), split, cx.clone()));
         }
-        Ok(Some((passed as f64).max(0.5) / seen.max(1) as f64))
+        let mut counts = (0, 0);
+        // Places of remote files are fetched at the same time.
+        for (seen, passed) in futures::future::try_join_all(samples).await?.into_iter().flatten() {
+            counts = (counts.0 + seen, counts.1 + passed);
+        }
+        let (seen, passed) = counts;
+        Ok((seen > 0).then(|| (passed as f64).max(0.5) / seen as f64))
     }
+}
+
+/// Most bytes that are fetched for one place of a sample: a file without an offset index has whole
+/// column chunks for pages.
+const MAX_SAMPLE_BYTES: u64 = 4 << 20;
+
+/// How many rows of a split were seen and passed; `None` if that costs too much to know.
+async fn sample_split(plan: Arc<ScanPlan>, split: Split, cx: ScanContext) -> Result<Option<(u64, u64)>> {
+    let live: LiveRows = [split.start..split.end].into();
+    let source = match plan.parts.parts[split.part as usize].file.source.is_local() {
+        true => None,
+        false if bytes_needed(&plan, &split, &live) > MAX_SAMPLE_BYTES => return Ok(None),
+        false => fetch(&plan, &split, &live, &cx).await?,
+    };
+    let seen = split.end - split.start;
+    let mut passed = 0;
+    for batch in MorselReader::new(plan, split, live, cx, source)? {
+        passed += batch?.rows() as u64;
+    }
+    Ok(Some((seen, passed)))
 }
 
 fn column_statistics(parts: &Parts, column: usize, rows: u64) -> ColumnStatistics {
@@ -236,8 +256,7 @@ impl TableProvider for ParquetTable {
 
     fn sample<'a>(&'a self, request: &'a ScanRequest, cx: &'a ScanContext) -> BoxFuture<'a, Result<Option<f64>>> {
         Box::pin(async move {
-            let local = self.inner.parts.iter().all(|part| part.file.source.is_local());
-            if request.filters.is_empty() || !local {
+            if request.filters.is_empty() {
                 return Ok(None);
             }
             // Column ids differ from query to query; positions do not.
@@ -258,7 +277,7 @@ impl TableProvider for ParquetTable {
             if let Some(known) = self.samples.lock().get(&key) {
                 return Ok(Some(*known));
             }
-            let fraction = self.take_sample(request, cx)?;
+            let fraction = self.take_sample(request, cx).await?;
             if let Some(fraction) = fraction {
                 self.samples.lock().insert(key, fraction);
             }
@@ -278,9 +297,5 @@ impl TableProvider for ParquetTable {
         let skipped = self.skipped_columns();
         let note = if skipped.is_empty() { String::new() } else { format!(" (not read: {})", skipped.join(", ")) };
         format!("parquet {}{note}", self.location)
-    }
-
-    fn write_target(&self) -> Option<(String, String)> {
-        self.writable.then(|| (self.location.clone(), "parquet".to_string()))
     }
 }

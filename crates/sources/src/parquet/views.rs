@@ -138,7 +138,7 @@ impl Views {
     /// Moves the values after `before` apart to their valid rows of `n`.
     pub(crate) fn spread(&mut self, before: usize, n: usize, validity: &NullBuffer) {
         // The empty view, which fills the gaps, is valid in any array.
-        super::native::spread(&mut self.views, before, n, validity);
+        super::assemble::spread(&mut self.views, before, n, validity);
     }
 
     /// The values as an array.
