@@ -7,6 +7,8 @@ use firesteel_common::scalar::format_decimal;
 use firesteel_common::{Result, SqlType};
 use firesteel_expr::{AggregateSignature, GroupAccumulator};
 
+use num_traits::AsPrimitive;
+
 use super::rows::{arg, array_of, decimals, for_each_row, live, nulls_of, numeric_values, primitive};
 use super::sum::{Of, Total, Totals};
 use super::{Aggregate, doc};
@@ -77,7 +79,7 @@ impl<S: Total> Average<S> {
     }
 
     /// Adds values to the sums, and 1 to the counts if `count`.
-    fn add<T: Copy>(&mut self, groups: &[u32], values: &[T], live: Option<&BooleanBuffer>, count: bool)
+    fn add<T: AsPrimitive<i128>>(&mut self, groups: &[u32], values: &[T], live: Option<&BooleanBuffer>, count: bool)
     where
         S: Of<T>,
     {
@@ -86,9 +88,9 @@ impl<S: Total> Average<S> {
             self.counts[0] += if count { values.len() as i64 } else { 0 };
         } else if count {
             let counts = self.counts.as_mut_slice();
-            self.totals.add(groups, values, live, |group| counts[group] += 1, |_| {});
+            self.totals.add(groups, values, live, |group, rows| counts[group] += rows, |_| {});
         } else {
-            self.totals.add(groups, values, live, |_| {}, |_| {});
+            self.totals.add(groups, values, live, |_, _| {}, |_| {});
         }
     }
 

@@ -6,6 +6,7 @@ use arrow::datatypes::Int64Type;
 use firesteel_common::{Error, Result, SqlType};
 use firesteel_expr::{AggregateSignature, GroupAccumulator};
 
+use super::few_groups;
 use super::rows::{array_of, for_each_row, live, primitive};
 use super::{Aggregate, doc};
 use crate::check;
@@ -107,6 +108,10 @@ impl GroupAccumulator for Count {
         let counts = self.counts.as_mut_slice();
         if let [count] = counts {
             *count += live.map_or(groups.len(), |l| l.count_set_bits()) as i64;
+            return Ok(());
+        }
+        if live.is_none() && few_groups::applies(counts.len(), groups.len()) {
+            few_groups::counts(groups, |group, rows| counts[group] += rows);
             return Ok(());
         }
         for_each_row(groups, live.as_ref(), |group, _| counts[group] += 1);

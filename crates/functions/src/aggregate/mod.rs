@@ -12,6 +12,7 @@ mod by;
 mod count;
 mod distribution;
 mod extreme;
+mod few_groups;
 mod first;
 mod list;
 mod mode;

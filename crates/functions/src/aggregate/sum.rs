@@ -12,6 +12,7 @@ use firesteel_common::{Result, SqlType};
 use firesteel_expr::{AggregateSignature, EvalContext, GroupAccumulator};
 use num_traits::AsPrimitive;
 
+use super::few_groups;
 use super::rows::{arg, array_of, decimals, for_each, live, nulls_of, numeric_values};
 use super::{Aggregate, doc};
 use crate::check;
@@ -88,6 +89,10 @@ impl<S: Copy + 'static, T: AsPrimitive<S>> Of<T> for S {
 pub(super) trait Total:
     Of<i8> + Of<i16> + Of<i32> + Of<i64> + Of<i128> + Of<f32> + Of<f64> + Default + Send + 'static
 {
+    /// Makes a total of an exact sum, and says whether it overflowed. `None` if the order of additions
+    /// matters.
+    const OF_SUM: Option<fn(i128) -> (Self, bool)>;
+
     /// Adds, and says whether the result overflowed (and is therefore of no use).
     fn add(self, other: Self) -> (Self, bool);
 
@@ -98,6 +103,8 @@ pub(super) trait Total:
 }
 
 impl Total for i64 {
+    const OF_SUM: Option<fn(i128) -> (Self, bool)> = Some(|sum| (sum as i64, i64::try_from(sum).is_err()));
+
     #[inline(always)]
     fn add(self, other: Self) -> (Self, bool) {
         self.overflowing_add(other)
@@ -113,6 +120,8 @@ impl Total for i64 {
 }
 
 impl Total for f64 {
+    const OF_SUM: Option<fn(i128) -> (Self, bool)> = None;
+
     #[inline(always)]
     fn add(self, other: Self) -> (Self, bool) {
         (self + other, false)
@@ -134,6 +143,8 @@ impl Total for f64 {
 }
 
 impl Total for i128 {
+    const OF_SUM: Option<fn(i128) -> (Self, bool)> = Some(|sum| (sum, false));
+
     /// Saturates: no DECIMAL holds the bounds of 128 bits.
     #[inline(always)]
     fn add(self, other: Self) -> (Self, bool) {
@@ -168,27 +179,40 @@ impl<S: Total> Totals<S> {
         self.sums.capacity() * size_of::<S>()
     }
 
-    /// Adds values to the sums of their groups; `also` is called with each live row's group.
-    /// Says which group overflowed first, if one did.
+    /// Adds values to the sums of their groups; `also` is called with groups and a number of live rows of
+    /// each, `overflowed` with groups whose sum overflowed.
     #[inline(always)]
-    pub(super) fn add<T: Copy>(
+    pub(super) fn add<T: AsPrimitive<i128>>(
         &mut self,
         groups: &[u32],
         values: &[T],
         live: Option<&BooleanBuffer>,
-        mut also: impl FnMut(usize),
+        mut also: impl FnMut(usize, i64),
         mut overflowed: impl FnMut(usize),
     ) where
         S: Of<T>,
     {
         let sums = self.sums.as_mut_slice();
-        let mut any = false;
+        if let (Some(of_sum), None) = (S::OF_SUM, live)
+            && size_of::<T>() <= 8
+            && few_groups::applies(sums.len(), values.len())
+        {
+            few_groups::sums(groups, values, |group, sum, rows| {
+                let (sum, first) = of_sum(sum);
+                let (sum, second) = sums[group].add(sum);
+                sums[group] = sum;
+                also(group, rows);
+                if first || second {
+                    overflowed(group);
+                }
+            });
+            return;
+        }
         for_each(groups, values, live, |group, value| {
             let (sum, overflow) = sums[group].add(S::of_value(value));
             sums[group] = sum;
-            also(group);
+            also(group, 1);
             if overflow {
-                any = true;
                 overflowed(group);
             }
         });
@@ -212,7 +236,7 @@ impl<S: Total> Sum<S> {
         Self { ty: ty.clone(), ansi, checked, totals, seen: Vec::new(), overflowed: Vec::new() }
     }
 
-    fn add<T: Copy>(&mut self, groups: &[u32], values: &[T], live: Option<&BooleanBuffer>) -> Result<()>
+    fn add<T: AsPrimitive<i128>>(&mut self, groups: &[u32], values: &[T], live: Option<&BooleanBuffer>) -> Result<()>
     where
         S: Of<T>,
     {
@@ -228,7 +252,7 @@ impl<S: Total> Sum<S> {
             }
         } else {
             let seen = self.seen.as_mut_slice();
-            self.totals.add(groups, values, live, |group| seen[group] = true, |group| overflowed.push(group));
+            self.totals.add(groups, values, live, |group, _| seen[group] = true, |group| overflowed.push(group));
         }
         if overflowed.len() == before {
             return Ok(());
