@@ -323,7 +323,8 @@ pub(crate) fn reason(error: &object_store::Error) -> String {
     words.join(" ").chars().take(300).collect::<String>().trim_end_matches([' ', ':', '.']).to_owned()
 }
 
-#[cfg(all(test, feature = "cloud"))]
+#[cfg(test)]
+#[cfg(feature = "cloud")]
 mod tests {
     use super::*;
 

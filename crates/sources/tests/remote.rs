@@ -30,6 +30,7 @@ type Files = Arc<HashMap<String, Vec<u8>>>;
 
 impl Server {
     /// Serves `files`; paths below `/busy` fail at the first two requests, those below `/secret` always.
+    #[allow(clippy::disallowed_methods, reason = "the server is not part of the engine")]
     fn start(files: Vec<(&str, Vec<u8>)>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

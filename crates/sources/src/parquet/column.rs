@@ -33,7 +33,7 @@ pub(crate) enum ColumnCursor {
     /// Plain values and dictionary codes.
     Native(Box<NativeCursor>),
     /// Any encoding, through the Parquet crate's Arrow reader.
-    Generic(GenericCursor),
+    Generic(Box<GenericCursor>),
 }
 
 impl ColumnCursor {
@@ -50,7 +50,7 @@ impl ColumnCursor {
             let cursor = NativeCursor::new(file, column, chunk, part, ty.clone(), dictionaries.clone())?;
             return Ok(Self::Native(Box::new(cursor)));
         }
-        Ok(Self::Generic(GenericCursor {
+        Ok(Self::Generic(Box::new(GenericCursor {
             chunk: chunk.clone(),
             leaf: column.leaf,
             ty: ty.clone(),
@@ -58,7 +58,7 @@ impl ColumnCursor {
             rest: None,
             next: 0,
             arrow: file.footer.arrow.clone(),
-        }))
+        })))
     }
 
     /// Rows `start .. start + rows` of the row group. `start` is not before the end of the last call's rows.

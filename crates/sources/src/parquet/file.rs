@@ -49,8 +49,10 @@ pub(crate) struct Footer {
     /// Lengths of the dictionaries of the first row group by leaf, as far as they were asked for.
     pub(crate) dictionary_lengths: Mutex<HashMap<usize, Option<u64>>>,
     /// Column indexes by row group and leaf, as far as they were asked for.
-    column_indexes: Mutex<HashMap<(usize, usize), Option<Arc<ColumnIndexMetaData>>>>,
+    column_indexes: Mutex<ColumnIndexes>,
 }
+
+type ColumnIndexes = HashMap<(usize, usize), Option<Arc<ColumnIndexMetaData>>>;
 
 type FooterKey = (Arc<str>, u64, i128);
 static FOOTERS: LazyLock<Mutex<HashMap<FooterKey, Arc<Footer>>>> = LazyLock::new(Mutex::default);

@@ -73,7 +73,7 @@ impl Judges {
 }
 
 /// The leaf of a column of the table in a file, if it is stored there with the table's type.
-fn leaf_of<'a>(plan: &'a ScanPlan, part: usize, column: usize) -> Option<(usize, &'a SqlType)> {
+fn leaf_of(plan: &ScanPlan, part: usize, column: usize) -> Option<(usize, &SqlType)> {
     let part = &plan.parts.parts[part];
     let Place::Stored(index) = part.places[column] else { return None };
     let stored = &part.file.footer.columns[index];
@@ -112,7 +112,7 @@ pub(crate) fn live_rows(
         let chunk = file.metadata().row_group(group).column(leaf);
         let rows = file.group_rows(group);
         let sound = starts.first() == Some(&0) && starts.is_sorted() && index.num_pages() == starts.len() as u64;
-        sound.then(|| PagedColumn { column: *column, index, starts, rows, chunk, ty })
+        sound.then_some(PagedColumn { column: *column, index, starts, rows, chunk, ty })
     };
     let paged: Vec<PagedColumn<'_>> = judges.columns.iter().filter_map(paged).collect();
     if paged.is_empty() {

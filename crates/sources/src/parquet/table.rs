@@ -194,7 +194,7 @@ const MAX_SAMPLE_BYTES: u64 = 4 << 20;
 
 /// How many rows of a split were seen and passed; `None` if that costs too much to know.
 async fn sample_split(plan: Arc<ScanPlan>, split: Split, cx: ScanContext) -> Result<Option<(u64, u64)>> {
-    let live: LiveRows = [split.start..split.end].into();
+    let live: LiveRows = std::iter::once(split.start..split.end).collect();
     let source = match plan.parts.parts[split.part as usize].file.source.is_local() {
         true => None,
         false if bytes_needed(&plan, &split, &live) > MAX_SAMPLE_BYTES => return Ok(None),
