@@ -162,6 +162,8 @@ pub(crate) async fn write_rows(
             sink.flush().await?;
             reservation.try_resize(sink.memory())?;
         }
+        // Rows may always be ready, and who waits for this future may want to give it up.
+        tokio::task::yield_now().await;
     }
     Ok(sink.finish().await?.rows)
 }
