@@ -61,7 +61,7 @@ impl Selection {
 
 /// Columns of equal length, of which the selected rows are live. A filter sets the selection and
 /// copies nothing; an operator that keeps rows compacts them first.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Batch {
     columns: Vec<ArrayRef>,
     physical_rows: usize,

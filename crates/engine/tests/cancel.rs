@@ -6,7 +6,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::run;
+use common::{run, wait_until_idle};
 use firesteel::Session;
 use futures::StreamExt;
 use futures::future::{Either, select};
@@ -46,10 +46,7 @@ const QUERIES: [(&str, &str); 11] = [
 /// Waits until nothing of the session's queries is left; whether that was soon.
 async fn stops_soon(session: &Session, name: &str) -> bool {
     let start = Instant::now();
-    while session.running_tasks() > 0 || session.memory_used() > 0 || !session.running_queries().is_empty() {
-        assert!(start.elapsed() < Duration::from_secs(60), "{name} goes on");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    wait_until_idle(session, name);
     // The threads are free, too.
     assert_eq!(session.sql("SELECT 1").await.unwrap().count().await.unwrap(), 1);
     if start.elapsed() > SOON {

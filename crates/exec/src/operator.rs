@@ -19,6 +19,8 @@ pub trait Operator: Send {
 
     /// The next batch that is ready, or `None` when more input is needed (or, after
     /// [`Operator::input_done`], when there is no more). One batch at a time bounds what is in flight.
+    /// A batch without rows says "not yet": an operator that may search for long returns one now and
+    /// then, so that the loop can cancel the task or let others run.
     fn next_output(&mut self) -> Result<Option<Batch>>;
 
     /// The input has ended.

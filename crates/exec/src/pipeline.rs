@@ -209,7 +209,7 @@ fn next_output(slot: &mut Slot) -> Result<Option<Batch>> {
     let start = Instant::now();
     let output = slot.operator.next_output()?;
     slot.metrics.time += start.elapsed();
-    if let Some(batch) = &output {
+    if let Some(batch) = output.as_ref().filter(|batch| batch.rows() > 0) {
         slot.metrics.rows += batch.rows() as u64;
         slot.metrics.batches += 1;
     }

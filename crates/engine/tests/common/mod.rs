@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+use std::time::{Duration, Instant};
+
 use firesteel::{DataFrame, Session, display};
 
 /// A session of two threads.
@@ -26,6 +28,15 @@ pub(crate) async fn sorted_rows(df: &DataFrame) -> Vec<String> {
     let mut rows = rows(df).await;
     rows.sort();
     rows
+}
+
+/// Waits until no query runs, no task, and no memory is held. Fails after a minute.
+pub(crate) fn wait_until_idle(session: &Session, name: &str) {
+    let start = Instant::now();
+    while session.running_tasks() > 0 || session.memory_used() > 0 || !session.running_queries().is_empty() {
+        assert!(start.elapsed() < Duration::from_secs(60), "{name} goes on");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// Runs a test without a runtime: the engine has threads of its own.

@@ -174,16 +174,15 @@ impl Operator for NestedLoopJoinOperator {
     }
 
     fn next_output(&mut self) -> Result<Option<Batch>> {
-        while self.active {
-            let output = if self.outer == self.outer_rows() {
-                self.active = false;
-                self.pairs.end_batch()?
-            } else {
+        if self.active {
+            if self.outer < self.outer_rows() {
                 let ascending = self.find_pairs();
-                self.pairs.process(&mut self.positions, &mut self.rows, ascending)?
-            };
-            if output.is_some() {
-                return Ok(output);
+                let output = self.pairs.process(&mut self.positions, &mut self.rows, ascending)?;
+                return Ok(Some(output.unwrap_or_default()));
+            }
+            self.active = false;
+            if let Some(batch) = self.pairs.end_batch()? {
+                return Ok(Some(batch));
             }
         }
         self.pairs.next_tail()

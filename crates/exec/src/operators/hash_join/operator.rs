@@ -165,21 +165,19 @@ impl Operator for HashJoinOperator {
             return Ok(Some(batch));
         }
         let unique = self.table.index.is_unique();
-        while self.active {
-            let last = self.position == self.firsts.len();
-            let output = if last {
-                self.active = false;
-                self.pairs.end_batch()?
-            } else {
+        if self.active {
+            if self.position < self.firsts.len() {
                 if unique {
                     self.find_unique_pairs();
                 } else {
                     self.find_pairs();
                 }
-                self.pairs.process(&mut self.positions, &mut self.rows, unique)?
-            };
-            if output.is_some() {
-                return Ok(output);
+                let output = self.pairs.process(&mut self.positions, &mut self.rows, unique)?;
+                return Ok(Some(output.unwrap_or_default()));
+            }
+            self.active = false;
+            if let Some(batch) = self.pairs.end_batch()? {
+                return Ok(Some(batch));
             }
         }
         self.pairs.next_tail()

@@ -311,13 +311,13 @@ fn drive<O: Operator>(mut operators: Vec<O>, probe: &[Batch]) -> Result<Vec<Batc
         }
         operator.push(batch.clone())?;
         while let Some(batch) = operator.next_output()? {
-            output.push(batch);
+            output.extend((batch.rows() > 0).then_some(batch));
         }
     }
     for operator in &mut operators {
         operator.input_done()?;
         while let Some(batch) = operator.next_output()? {
-            output.push(batch);
+            output.extend((batch.rows() > 0).then_some(batch));
         }
     }
     Ok(output)
