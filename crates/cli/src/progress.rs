@@ -20,20 +20,21 @@ pub(crate) struct ProgressLine {
 }
 
 impl ProgressLine {
-    /// Starts to look at a query, if standard error is a terminal.
-    pub(crate) fn start(query: &QueryHandle) -> Self {
+    /// Starts to look at the query that `find` finds, if standard error is a terminal.
+    pub(crate) fn start(find: impl Fn() -> Option<QueryHandle> + Send + 'static) -> Self {
         if !io::stderr().is_terminal() {
             return Self { stop: None, thread: None };
         }
         let (stop, stopped) = mpsc::channel();
-        let query = query.clone();
         let watch = move || {
             let mut shown = false;
             let mut wait = PATIENCE;
             while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
                 wait = INTERVAL;
-                shown = true;
-                show(&line(&query));
+                if let Some(query) = find() {
+                    shown = true;
+                    show(&line(&query));
+                }
             }
             if shown {
                 show("");

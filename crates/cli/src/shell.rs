@@ -72,7 +72,12 @@ impl Shell {
             let running = Running::start();
             let started = Instant::now();
             self.last = Last { sql: sql.to_owned(), ..Last::default() };
-            let frame = running.until(self.open(sql), 0).await.ok_or(Failure::Interrupted)??;
+            // Commands such as CREATE TABLE AS run their query here.
+            let session = self.session.clone();
+            let progress = ProgressLine::start(move || session.running_queries().pop());
+            let frame = running.until(self.open(sql), 0).await;
+            drop(progress);
+            let frame = frame.ok_or(Failure::Interrupted)??;
             if let Some(key) = self.set_in_vain(sql) {
                 warn_of_no_effect(&key);
             }
@@ -134,7 +139,8 @@ impl Shell {
 
     async fn show(&mut self, frame: &DataFrame, running: &Running, started: Instant) -> Result<(), Failure> {
         let mut rows = Rows { stream: frame.stream()?, running };
-        let mut progress = Some(ProgressLine::start(rows.stream.handle()));
+        let query = rows.stream.handle().clone();
+        let mut progress = Some(ProgressLine::start(move || Some(query.clone())));
         let schema = rows.stream.schema();
         let zone = self.session.config().time_zone;
         let plan = self.view.format == Format::Table && is_plan(frame);
