@@ -1,7 +1,7 @@
 //! Aggregates over DISTINCT values become plain ones.
 //!
-//! With one set of arguments and nothing else, grouping by keys and arguments first leaves each value
-//! once. Otherwise each row is expanded to one row per set, marked by a number, with the arguments of
+//! With one set of arguments, grouping by keys and arguments first leaves each value once; aggregates without
+//! DISTINCT are split over the two groupings. With several sets, or beside an aggregate that cannot be split, each row is expanded to one row per set, marked by a number, with the arguments of
 //! that set; and one, number 0, for the aggregates without DISTINCT. The first grouping, by keys,
 //! arguments and number, drops duplicates and finishes the plain aggregates; the second one takes for
 //! each aggregate the rows of its number.
@@ -12,6 +12,7 @@ use firesteel_common::{Error, Result, Scalar, Span, SqlType};
 use firesteel_expr::{AggregateCall, ColumnRef, Expr, NamedAggregate, op};
 use firesteel_plan::{LogicalOp, LogicalPlan};
 
+use super::split_aggregates::{SplitAggregate, split};
 use crate::rule::{OptimizerContext, OptimizerRule};
 use crate::util::{fresh_column, pass};
 
@@ -75,21 +76,34 @@ fn rewrite(
         let op = LogicalOp::Aggregate { keys, aggregates };
         return Ok(LogicalPlan::unary(cx.ids.node(), op, input));
     }
-    if sets.len() == 1 && aggregates.iter().all(|a| a.call.distinct) {
-        return Ok(two_levels(keys, aggregates, &sets[0], input, cx));
+    if let [set] = sets.as_slice()
+        && let Some(splits) = splits(&aggregates, cx)
+    {
+        return Ok(two_levels(keys, aggregates, splits, set, input, cx));
     }
     Ok(expanded(keys, aggregates, &sets, input, cx))
+}
+
+/// How each aggregate without DISTINCT is split, `None` for the others; nothing if one cannot be.
+fn splits(aggregates: &[NamedAggregate], cx: &OptimizerContext<'_>) -> Option<Vec<Option<SplitAggregate>>> {
+    let of = |a: &NamedAggregate| {
+        if a.call.distinct { Some(None) } else { split(&a.call, &a.column.name, cx).map(Some) }
+    };
+    aggregates.iter().map(of).collect()
 }
 
 /// Grouped by keys and arguments, then by keys.
 fn two_levels(
     keys: Keys,
-    mut aggregates: Vec<NamedAggregate>,
+    aggregates: Vec<NamedAggregate>,
+    splits: Vec<Option<SplitAggregate>>,
     set: &[Expr],
     input: LogicalPlan,
     cx: &OptimizerContext<'_>,
 ) -> LogicalPlan {
+    let is_split = splits.iter().any(Option::is_some);
     let outer = pass(keys.iter().map(|(c, _)| c.clone()));
+    let mut output = outer.clone();
     let mut inner = keys;
     let mut args = Vec::with_capacity(set.len());
     for expr in set {
@@ -97,13 +111,27 @@ fn two_levels(
         args.push(Expr::Column(column.clone()));
         inner.push((column, expr.clone()));
     }
-    for aggregate in &mut aggregates {
-        aggregate.call.distinct = false;
-        aggregate.call.args = args.clone();
+    let (mut below, mut above) = (Vec::new(), Vec::new());
+    for (NamedAggregate { column, call }, split) in aggregates.into_iter().zip(splits) {
+        match split {
+            None => {
+                output.push((column.clone(), Expr::Column(column.clone())));
+                above.push(NamedAggregate {
+                    column,
+                    call: AggregateCall { distinct: false, args: args.clone(), ..call },
+                });
+            }
+            Some(split) => {
+                output.push((column, split.value));
+                below.extend(split.below);
+                above.extend(split.above);
+            }
+        }
     }
-    let op = LogicalOp::Aggregate { keys: inner, aggregates: Vec::new() };
+    let op = LogicalOp::Aggregate { keys: inner, aggregates: below };
     let below = LogicalPlan::unary(cx.ids.node(), op, input);
-    LogicalPlan::unary(cx.ids.node(), LogicalOp::Aggregate { keys: outer, aggregates }, below)
+    let plan = LogicalPlan::unary(cx.ids.node(), LogicalOp::Aggregate { keys: outer, aggregates: above }, below);
+    if is_split { LogicalPlan::unary(cx.ids.node(), LogicalOp::Project { exprs: output }, plan) } else { plan }
 }
 
 /// Columns of the expansion: each with its expression and the number of the set that it belongs to;
@@ -136,7 +164,7 @@ impl Expansion {
 }
 
 fn number_literal(i: usize) -> Expr {
-    Expr::Literal(Scalar::Int(i as i32))
+    Expr::Literal(Scalar::SmallInt(i as i16))
 }
 
 fn expanded(
@@ -147,7 +175,7 @@ fn expanded(
     cx: &OptimizerContext<'_>,
 ) -> LogicalPlan {
     let mut expansion = Expansion { columns: Vec::new() };
-    let number = ColumnRef { id: cx.ids.column(), name: "set".into(), ty: SqlType::Int, nullable: false };
+    let number = ColumnRef { id: cx.ids.column(), name: "set".into(), ty: SqlType::SmallInt, nullable: false };
     let is_set = |i: usize| Expr::eq(Expr::Column(number.clone()), number_literal(i));
     // The keys have their own ids only at the top.
     let mut group_by: Keys = Vec::new();

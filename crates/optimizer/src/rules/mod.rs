@@ -13,6 +13,7 @@ mod prune;
 mod pushdown;
 mod set_operations;
 mod simplify;
+mod split_aggregates;
 
 use crate::join_order::JoinOrder;
 use crate::rule::OptimizerRule;
