@@ -2,10 +2,11 @@
 //!
 //! A row of keys has two forms. Its *bytes* compare exactly as the keys do, with directions and NULLs
 //! settled. Its *prefix* is a word of the first key that never contradicts the bytes: a smaller prefix means
-//! an earlier row, equal ones decide nothing. Most comparisons end at the prefix. If the prefix says all
-//! there is to say (one key of a fixed width), the bytes are not made.
+//! an earlier row, equal ones decide nothing. Most comparisons end at the prefix. Where all rows are there and all
+//! keys are numbers, words of all of them are used instead ([`super::pack`]).
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::SortOptions;
@@ -15,6 +16,7 @@ use firesteel_common::{Error, Result, SqlType};
 use firesteel_expr::{Expr, SortKey};
 use firesteel_runtime::{CancelToken, Reservation};
 
+use super::pack::Packing;
 use crate::operators::hash_aggregate::values::normalised;
 
 /// How keys of given types and directions are encoded.
@@ -69,17 +71,6 @@ impl KeyEncoder {
         self.converter.empty_rows(capacity, capacity * 16)
     }
 
-    /// Whether equal prefixes of rows of `columns` (and of others for which it holds) mean equal keys.
-    pub(crate) fn prefix_decides(&self, columns: &[ArrayRef]) -> bool {
-        let ([column], [ty]) = (columns, self.types.as_slice()) else { return false };
-        match ty.arrow().primitive_width() {
-            // The prefixes of narrow values are far from those of NULL.
-            Some(0..=4) => !ty.is_float() || column.null_count() == 0,
-            Some(8) => column.null_count() == 0,
-            _ => false,
-        }
-    }
-
     /// The prefix of each row.
     pub(crate) fn prefixes(&self, columns: &[ArrayRef]) -> Result<Vec<u64>> {
         let (Some(column), Some(options)) = (columns.first(), self.options.first()) else {
@@ -109,6 +100,9 @@ pub(crate) fn sorted(
     reservation: &mut Reservation,
     cancel: &CancelToken,
 ) -> Result<Vec<Entry>> {
+    if let Some(packing) = Packing::plan(&encoder.options, batches)? {
+        return sorted_by_words(&packing, batches, reservation, cancel);
+    }
     let total = batches.iter().map(|keys| keys.first().map_or(0, |k| k.len())).sum();
     let mut entries = Vec::with_capacity(total);
     for (batch, keys) in batches.iter().enumerate() {
@@ -117,23 +111,68 @@ pub(crate) fn sorted(
         let entry = |(row, prefix)| Entry { prefix, batch: batch as u32, row: row as u32 };
         entries.extend(prefixes.into_iter().enumerate().map(entry));
     }
-    if batches.iter().all(|keys| encoder.prefix_decides(keys)) {
-        sort_prefixes(&mut entries, cancel)?;
-    } else {
-        let mut rows = Vec::with_capacity(batches.len());
-        let mut bytes = 0;
-        for keys in batches {
-            cancel.check()?;
-            let encoded = encoder.rows(keys)?;
-            reservation.try_grow(encoded.size())?;
-            bytes += encoded.size();
-            rows.push(encoded);
+    let mut rows = Vec::with_capacity(batches.len());
+    let mut bytes = 0;
+    for keys in batches {
+        cancel.check()?;
+        let encoded = encoder.rows(keys)?;
+        reservation.try_grow(encoded.size())?;
+        bytes += encoded.size();
+        rows.push(encoded);
+    }
+    sort_prefixes(&mut entries, cancel)?;
+    sort_ties(&mut entries, &rows, 0, cancel)?;
+    reservation.shrink(bytes);
+    Ok(entries)
+}
+
+/// Entries in order of keys that are words.
+fn sorted_by_words(
+    packing: &Packing,
+    batches: &[Vec<ArrayRef>],
+    reservation: &mut Reservation,
+    cancel: &CancelToken,
+) -> Result<Vec<Entry>> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for (batch, keys) in batches.iter().enumerate() {
+        cancel.check()?;
+        let entry = |(row, prefix)| Entry { prefix, batch: batch as u32, row: row as u32 };
+        entries.extend(packing.word(0, keys)?.into_iter().enumerate().map(entry));
+    }
+    sort_prefixes(&mut entries, cancel)?;
+    let mut ties: Vec<Range<usize>> = vec![0..entries.len()];
+    for at in 1..packing.words() {
+        ties = ties.into_iter().flat_map(|run| equal_runs(&entries, run)).collect();
+        if ties.is_empty() {
+            break;
         }
-        sort_prefixes(&mut entries, cancel)?;
-        sort_ties(&mut entries, &rows, 0, cancel)?;
+        let bytes = entries.len() * size_of::<u64>();
+        reservation.try_grow(bytes)?;
+        let words = batches.iter().map(|keys| packing.word(at, keys)).collect::<Result<Vec<_>>>()?;
+        for (i, run) in ties.iter().enumerate() {
+            if i % (1 << 16) == 0 {
+                cancel.check()?;
+            }
+            let run = &mut entries[run.clone()];
+            run.iter_mut().for_each(|e| e.prefix = words[e.batch as usize][e.row as usize]);
+            sort_prefixes(run, cancel)?;
+        }
         reservation.shrink(bytes);
     }
     Ok(entries)
+}
+
+/// Places of several entries with equal prefixes among sorted ones.
+fn equal_runs(entries: &[Entry], within: Range<usize>) -> Vec<Range<usize>> {
+    let mut runs = Vec::new();
+    let mut start = within.start;
+    for run in entries[within].chunk_by(|a, b| a.prefix == b.prefix) {
+        if run.len() > 1 {
+            runs.push(start..start + run.len());
+        }
+        start += run.len();
+    }
+    runs
 }
 
 /// Orders entries by their prefixes. Halves are split off until they are small, so that it can be cancelled in between.
@@ -192,8 +231,17 @@ pub(crate) fn compare(a: &Entry, b: &Entry, rows: &[Rows]) -> Ordering {
     a.prefix.cmp(&b.prefix).then_with(|| row(a).cmp(&row(b)))
 }
 
+/// Whether [`words`] says all of a value of this type.
+pub(super) fn is_word(ty: &DataType) -> bool {
+    match ty {
+        DataType::Null | DataType::Boolean => true,
+        DataType::Decimal128(..) | DataType::Utf8View | DataType::BinaryView => false,
+        ty => ty.primitive_width().is_some_and(|width| width <= 8),
+    }
+}
+
 /// Words that compare like the values, ascending; what stands for NULL is arbitrary.
-fn words(column: &ArrayRef) -> Result<Vec<u64>> {
+pub(super) fn words(column: &ArrayRef) -> Result<Vec<u64>> {
     const SIGN: u64 = 1 << 63;
     macro_rules! integers {
         ($ty:ty) => {

@@ -5,6 +5,7 @@
 
 pub(crate) mod buffer;
 pub(crate) mod keys;
+mod pack;
 
 #[cfg(test)]
 mod tests;

@@ -94,3 +94,49 @@ fn long_common_starts_are_ordered_by_what_follows() {
     let keys = [key(&input[0], true, true), key(&input[1], true, true)];
     assert_eq!(text(&run(&mut SortOperator::new(&keys, &input, &cx).unwrap(), vec![batch])), expected);
 }
+
+/// Rows of two numbers and a double, some of them NULL, with many ties.
+fn random_numbers(seed: u64, rows: usize) -> Batch {
+    let mut state = seed;
+    let mut next = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state >> 33
+    };
+    let wide: Int64Array = (0..rows)
+        .map(|_| match next() % 6 {
+            0 => None,
+            1 => Some(i64::MIN),
+            2 => Some(i64::MAX),
+            _ => Some(next() as i64 % 4),
+        })
+        .collect();
+    let narrow: Int32Array = (0..rows).map(|_| (next() % 5 > 0).then(|| next() as i32 % 3 - 1)).collect();
+    let double: Float64Array = (0..rows).map(|_| (next() % 5 > 0).then(|| (next() % 7) as f64 - 3.5)).collect();
+    Batch::new(vec![Arc::new(wide), Arc::new(narrow), Arc::new(double)], rows)
+}
+
+#[test]
+fn packed_words_compare_like_the_keys() {
+    let cx = task();
+    let types = [SqlType::BigInt, SqlType::Int, SqlType::Double];
+    let input = columns(&types);
+    for seed in 0..24u64 {
+        let direction = |bit: u64| (seed >> bit) & 1 == 1;
+        let keys: Vec<_> = (0..3).map(|i| key(&input[i], direction(i as u64), direction((i as u64 + 1) % 5))).collect();
+        let batches: Vec<Batch> = (0..3).map(|i| random_numbers(seed * 3 + i, 200)).collect();
+        let all = Batch::concat(&batches, &types).unwrap();
+        let columns: Vec<_> = keys
+            .iter()
+            .zip(all.columns())
+            .map(|(key, values)| arrow::compute::SortColumn {
+                values: values.clone(),
+                options: Some(arrow::compute::SortOptions { descending: !key.ascending, nulls_first: key.nulls_first }),
+            })
+            .collect();
+        let order = arrow::compute::lexsort_to_indices(&columns, None).unwrap();
+        let take = |c: &ArrayRef| arrow::compute::take(c, &order, None).unwrap();
+        let expected = Batch::new(all.columns().iter().map(take).collect(), all.rows());
+        let mut sort = SortOperator::new(&keys, &input, &cx).unwrap();
+        assert_eq!(text(&run(&mut sort, batches)), text(&[expected]), "seed {seed}");
+    }
+}

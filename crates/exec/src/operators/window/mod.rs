@@ -15,6 +15,7 @@ mod values;
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray};
 use firesteel_common::{Batch, Error, Result, ResultExt, SqlType, encoding};
@@ -117,13 +118,35 @@ impl WindowOperator {
         let width = self.reservation.size() / self.rows.max(1) + ROW_BYTES + calls;
         self.chunk_reservation.try_resize(rows * width)?;
         let places = places(&self.order[self.next..end]);
-        let keys = gather_columns(&self.keys, &places)?;
-        let args = gather_columns(&self.args, &places)?;
-        let results = self.results(&keys, &args, rows)?;
         let mut columns = gather(&self.batches, &places)?.columns().to_vec();
-        columns.extend(results);
+        let keys = self.gather_own(&self.keys, &columns, &places)?;
+        let args = self.gather_own(&self.args, &columns, &places)?;
+        columns.extend(self.results(&keys, &args, rows)?);
         self.next = end;
         Ok(Batch::new(columns, rows))
+    }
+
+    /// The rows at `places` of `parts`, one for each batch; of what is a column of all batches, it is in `gathered`.
+    fn gather_own(
+        &self,
+        parts: &[Vec<ArrayRef>],
+        gathered: &[ArrayRef],
+        places: &[(usize, usize)],
+    ) -> Result<Vec<ArrayRef>> {
+        let width = parts.first().map_or(0, Vec::len);
+        let gather = |i: usize| {
+            let is_column = |c: &usize| {
+                self.batches.iter().zip(parts).all(|(batch, part)| Arc::ptr_eq(&batch.columns()[*c], &part[i]))
+            };
+            match (0..gathered.len()).find(is_column) {
+                Some(column) => Ok(gathered[column].clone()),
+                None => {
+                    let own: Vec<[ArrayRef; 1]> = parts.iter().map(|part| [part[i].clone()]).collect();
+                    gather_columns(&own, places)?.pop().ok_or_else(|| Error::internal("no column was gathered"))
+                }
+            }
+        };
+        (0..width).map(gather).collect()
     }
 
     /// Where the chunk that starts with the next row ends, which is at the end of a partition.
