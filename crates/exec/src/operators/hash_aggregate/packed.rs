@@ -13,6 +13,11 @@ use firesteel_common::{Result, SqlType};
 use super::slots::Slots;
 use super::values::{fixed_bits, for_each_bits, from_bits, from_bytes};
 
+/// Bytes of a table that the caches of a core hold.
+const NEAR: usize = 1 << 20;
+/// Rows of which the slots are looked up together.
+const AT_A_TIME: usize = 128;
+
 /// A word that holds a key.
 pub(super) trait Word: Copy + Eq + Default + Send {
     const BITS: u32;
@@ -187,12 +192,14 @@ impl<K: Word> PackedTable<K> {
             return Ok(false);
         }
         let words = std::mem::take(&mut self.words);
-        if let Some(first) = words.first() {
+        if self.memory() > NEAR {
+            self.intern_far(&words, groups);
+        } else if let Some(first) = words.first() {
             // Rows often come clustered by their key.
-            let mut last = (*first, self.find(*first));
+            let mut last = (*first, self.find(*first, first.hash()));
             groups.extend(words.iter().map(|word| {
                 if *word != last.0 {
-                    last = (*word, self.find(*word));
+                    last = (*word, self.find(*word, word.hash()));
                 }
                 last.1
             }));
@@ -201,10 +208,26 @@ impl<K: Word> PackedTable<K> {
         Ok(true)
     }
 
+    /// As [`Self::intern`], for a table that the caches do not hold: slots are looked up for several rows before
+    /// keys are, so that the memory serves many at a time.
+    fn intern_far(&mut self, words: &[K], groups: &mut Vec<u32>) {
+        let mut found = [(0u64, None); AT_A_TIME];
+        for words in words.chunks(AT_A_TIME) {
+            for (found, word) in found.iter_mut().zip(words) {
+                let hash = word.hash();
+                *found = (hash, self.slots.first(hash));
+            }
+            groups.extend(words.iter().zip(&found).map(|(word, (hash, group))| match group {
+                Some(group) if self.keys[*group as usize] == *word => *group,
+                _ => self.find(*word, *hash),
+            }));
+        }
+    }
+
     #[inline]
-    fn find(&mut self, word: K) -> u32 {
+    fn find(&mut self, word: K, hash: u64) -> u32 {
         let keys = &self.keys;
-        let group = self.slots.find_or_insert(word.hash(), keys.len() as u32, |g| keys[g as usize] == word);
+        let group = self.slots.find_or_insert(hash, keys.len() as u32, |g| keys[g as usize] == word);
         if group as usize == self.keys.len() {
             self.keys.push(word);
         }

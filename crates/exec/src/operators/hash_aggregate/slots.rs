@@ -43,6 +43,14 @@ impl Slots {
         next
     }
 
+    /// The group in the slot where the search for `hash` begins, if 32 bits of the hash agree.
+    #[inline]
+    pub(super) fn first(&self, hash: u64) -> Option<u32> {
+        let tag = hash as u32;
+        let entry = self.entries[tag as usize & (self.entries.len() - 1)];
+        (entry != 0 && (entry >> 32) as u32 == tag).then(|| entry as u32 - 1)
+    }
+
     #[cold]
     fn grow(&mut self) {
         let mut larger = vec![0; self.entries.len() * 2];
