@@ -5,11 +5,13 @@
 
 pub mod context;
 pub mod metrics;
+mod once;
 pub mod operator;
 pub mod operators;
 pub mod pipeline;
 pub mod services;
 pub mod sink;
+mod slices;
 pub mod source;
 pub mod stage;
 

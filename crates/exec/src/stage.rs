@@ -2,7 +2,7 @@
 //!
 //! The plan has one spine, from the root down through the inputs that stream; a UNION forks it. Sources are
 //! at its leaves. The other input of a join is a finished exchange: tasks build one hash table of it
-//! together (shared), or each its own (partitioned), before their pipeline starts.
+//! together (shared), or each its own (partitioned; slices of one partition together), before their pipeline starts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 
 use crate::context::TaskContext;
 use crate::metrics::{MetricsMap, OperatorMetrics};
+use crate::once::Once;
 use crate::operator::{Operator, Sink, Source, Worker};
 use crate::operators::expand::ExpandOperator;
 use crate::operators::filter::FilterOperator;
@@ -36,27 +37,8 @@ use crate::operators::window::WindowOperator;
 use crate::pipeline::{Branch, PipelineTask, SLICE, Slot, TaskMetrics};
 use crate::services::QueryServices;
 use crate::sink::{ExchangeSink, ResultSink};
+use crate::slices::Slices;
 use crate::source::{ScanQueue, WorkQueue, block_source, elastic_source, scan_source, values_source};
-
-/// A value that the first task to need it makes, for all. One that failed is made again by the next attempt.
-struct Once<T>(Mutex<Option<Arc<T>>>);
-
-impl<T> Default for Once<T> {
-    fn default() -> Self {
-        Self(Mutex::new(None))
-    }
-}
-
-impl<T> Once<T> {
-    /// The value, if there is one that is `sound`, else a new one. Others wait while one makes it.
-    fn get_or_make(&self, sound: impl Fn(&T) -> bool, make: impl FnOnce() -> Result<Arc<T>>) -> Result<Arc<T>> {
-        let mut value = self.0.lock();
-        match value.as_ref() {
-            Some(value) if sound(value) => Ok(value.clone()),
-            _ => Ok(value.insert(make()?).clone()),
-        }
-    }
-}
 
 /// The shared side of a stage. Freed when its last task has ended.
 pub struct StageExecution {
@@ -66,6 +48,7 @@ pub struct StageExecution {
     blocks: BTreeMap<NodeId, Arc<WorkQueue<Block>>>,
     builds: BTreeMap<NodeId, Once<JoinBuild>>,
     loops: BTreeMap<NodeId, Once<NestedLoopBuild>>,
+    slices: Slices,
     published: BTreeMap<NodeId, Once<()>>,
     /// The filters of earlier stages have been made.
     filtered: Once<()>,
@@ -89,6 +72,7 @@ impl StageExecution {
             blocks: BTreeMap::new(),
             builds: BTreeMap::new(),
             loops: BTreeMap::new(),
+            slices: Slices::of(&stage.tasks),
             published: BTreeMap::new(),
             filtered: Once::default(),
             metrics: Mutex::default(),
@@ -116,6 +100,7 @@ impl StageExecution {
                 let blocks = self.services.shuffle.blocks(*exchange, &PartitionSpec::All)?;
                 self.blocks.insert(node.id, Arc::new(WorkQueue::new(blocks)));
             }
+            PhysicalOp::HashJoin(join) if join.mode == BuildMode::Partitioned => self.slices.add_join(node.id),
             PhysicalOp::HashJoin(_) => {
                 self.builds.insert(node.id, Once::default());
                 self.published.insert(node.id, Once::default());
@@ -200,6 +185,7 @@ impl StageExecution {
         shared.reverse();
         let sink = self.sink(&cx)?;
         let metrics = PipelineTask::new(branches, shared, sink, cx.cancel.clone(), worker).run().await?;
+        self.slices.end(id.task);
         let mut all = self.metrics.lock();
         metrics.operators.iter().for_each(|(node, m)| all.operators.entry(*node).or_default().merge(m));
         builds.times.iter().for_each(|(node, time)| all.operators.entry(*node).or_default().time += *time);
@@ -275,7 +261,13 @@ impl StageExecution {
                 let once = self.builds.get(&node.id).ok_or_else(|| missing("join build"))?;
                 once.get_or_make(|build| !build.has_failed(), || make(self.tasks()))?
             }
-            BuildMode::Partitioned => make(1)?,
+            BuildMode::Partitioned => match self.slices.of_task(cx.id.task) {
+                Some(slice) => {
+                    let once = self.slices.build(node.id, slice).ok_or_else(|| missing("join build"))?;
+                    once.get_or_make(|build| !build.has_failed(), || make(slice.count as usize))?
+                }
+                None => make(1)?,
+            },
         };
         while !build.help(cx, SLICE)? {
             worker.slice_end().await?;
@@ -386,7 +378,10 @@ impl StageExecution {
             }
             PhysicalOp::HashJoin(join) => {
                 let table = builds.tables.get(&node.id).ok_or_else(|| missing("join table"))?.clone();
-                let index = if join.mode == BuildMode::Shared { cx.id.task } else { 0 };
+                let index = match join.mode {
+                    BuildMode::Shared => cx.id.task,
+                    BuildMode::Partitioned => self.slices.of_task(cx.id.task).map_or(0, |slice| slice.index),
+                };
                 let operator = Box::new(HashJoinOperator::new(table, index, cx)?);
                 return Ok(Some((operator, &node.inputs[join.build.other().index()])));
             }

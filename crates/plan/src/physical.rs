@@ -295,18 +295,8 @@ impl PhysicalPlan {
                 true
             }
             PhysicalOp::HashAggregate(aggregate) => aggregate.mode == AggregateMode::Partial,
-            PhysicalOp::HashJoin(join) => {
-                // The build side is complete in every task. Rows of the probe side stand alone unless
-                // unmatched build rows are returned once, at the end.
-                let probe_is_left = join.build == Side::Right;
-                let returns_unmatched_build = match join.kind {
-                    JoinKind::Inner => false,
-                    JoinKind::Full => true,
-                    JoinKind::Right => probe_is_left,
-                    _ => !probe_is_left,
-                };
-                input == join.build.other().index() && !returns_unmatched_build
-            }
+            // The build side is complete for every slice, and slices share which of its rows have matched.
+            PhysicalOp::HashJoin(join) => input == join.build.other().index(),
             _ => false,
         }
     }

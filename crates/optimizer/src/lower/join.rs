@@ -16,6 +16,7 @@ use firesteel_plan::{
 
 use super::partitioning::{HashPart, Lowered, Part, read_partitioned};
 use super::{Described, Lowering};
+use crate::stage_rules::is_overloaded;
 
 /// Bytes that a side must be smaller by for each reason not to build it.
 mod factor {
@@ -200,6 +201,8 @@ impl Lowering<'_> {
         let op = PhysicalOp::HashJoin(self.hash_join(join, build, BuildMode::Partitioned));
         let inputs = vec![left.plan, right.plan];
         let joined = self.with_filters(plan, self.node(plan, op, inputs));
+        let hash =
+            if is_overloaded(&joined, self.started, self.cx.config) { HashPart::unknown(partitions) } else { hash };
         Ok(Lowered { plan: joined, part: Part::Partitioned(hash) })
     }
 

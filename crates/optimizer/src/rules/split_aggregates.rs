@@ -67,7 +67,8 @@ fn two(
     name: &str,
     cx: &OptimizerContext<'_>,
 ) -> Option<(NamedAggregate, NamedAggregate)> {
-    let column = |ty: &SqlType, nullable| ColumnRef { id: cx.ids.column(), name: name.into(), ty: ty.clone(), nullable };
+    let column =
+        |ty: &SqlType, nullable| ColumnRef { id: cx.ids.column(), name: name.into(), ty: ty.clone(), nullable };
     let part = column(&call.ty, call.nullable);
     let args = vec![Expr::Column(part.clone())];
     let ty = bound_type(function, &args, cx)?;

@@ -264,4 +264,6 @@ mod random_tests;
 #[cfg(test)]
 mod reuse_tests;
 #[cfg(test)]
+mod skew_tests;
+#[cfg(test)]
 mod tests;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use firesteel_catalog::{ColumnStatistics, TableRef, TableStatistics};
-use firesteel_common::{Config, ExchangeId, ExchangeStats, IdGenerator, PartitionSpec, Result, Span, SqlType, TableId};
+use firesteel_common::{Config, ExchangeId, ExchangeStats, IdGenerator, Result, Span, SqlType, TableId};
 use firesteel_expr::{
     AggregateCall, AggregateFunction, AggregateSignature, ColumnRef, EvalContext, Expr, FunctionDoc, FunctionRegistry,
     GroupAccumulator, NamedAggregate, SortKey,
 };
 use firesteel_plan::display::{physical_text, stage_text};
-use firesteel_plan::{JoinKey, JoinKind, LogicalOp, LogicalPlan, Scan, Stage, TaskLayout};
+use firesteel_plan::{JoinKey, JoinKind, LogicalOp, LogicalPlan, Scan, Stage};
 
 use super::{Facts, StagePlanner, Step};
 use crate::rule::{OptimizerContext, PlanFacts, TableStats};
@@ -284,37 +284,6 @@ fn the_build_side_is_switched_when_it_turns_out_large() {
     let step = query.step(&mut planner);
     assert!(text(&step.start).contains("BroadcastQueryStage 1"), "{}", text(&step.start));
     assert!(step.done && step.release.is_empty());
-}
-
-#[test]
-fn partitions_are_merged_and_skewed_ones_are_split() {
-    let mut query = Query::new(&[("spark.sql.autoBroadcastJoinThreshold", "-1")]);
-    let (left, [lk, _]) = query.table("l", 100_000_000);
-    let (right, [rk, _]) = query.table("r", 10_000_000);
-    let plan = query.join(JoinKind::Left, left, right, &lk, &rk);
-    let mut planner = query.planner(plan);
-    assert_eq!(query.step(&mut planner).start.len(), 1);
-    let partitions = 32;
-    query.finish(0, vec![100; partitions]);
-    assert_eq!(query.step(&mut planner).start.len(), 1);
-    let mut rows = vec![10_000; partitions];
-    rows[3] = 40_000_000;
-    query.finish(1, rows);
-    let step = query.step(&mut planner);
-    let TaskLayout::PerInput(tasks) = &step.start[0].tasks else { panic!("not by partition") };
-    let (build, probe) = (ExchangeId(0), ExchangeId(1));
-    assert_eq!(tasks[0].specs[&probe], PartitionSpec::Whole(0..3));
-    assert_eq!(tasks[1].specs[&probe], PartitionSpec::Slice { partition: 3, rows: 0..4_000_000 });
-    assert_eq!(tasks[1].specs[&build], PartitionSpec::Whole(3..4));
-    assert_eq!(tasks[11].specs[&build], tasks[11].specs[&probe]);
-    let slices = tasks.iter().filter(|t| matches!(t.specs[&probe], PartitionSpec::Slice { .. })).count();
-    assert_eq!(slices, 10);
-    let rules: Vec<_> = step.notes.iter().map(|n| n.rule).collect();
-    assert_eq!(rules, ["OptimizeSkewedJoin", "CoalesceShufflePartitions"]);
-    let end = planner.final_plan().unwrap();
-    let mut labels = 0;
-    end.visit(&mut |node| labels += usize::from(planner.read_label(node.id) == Some("coalesced and skewed")));
-    assert_eq!(labels, 2);
 }
 
 #[test]

@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use firesteel_common::{Config, Error, ExchangeId, ExchangeStats, PartitionSpec, Result};
 use firesteel_plan::{Exchange, PhysicalOp, PhysicalPlan, ReadMode, TaskInput};
 
+use crate::lower::StartedExchange;
+
 /// An exchange that a stage reads by partition.
 #[derive(Clone, Debug)]
 pub(crate) struct Input<'a> {
@@ -49,6 +51,24 @@ pub(crate) fn partitioned_reads(plan: &PhysicalPlan) -> BTreeSet<ExchangeId> {
     plan.reads().into_iter().filter(|(_, read)| *read == ReadMode::Partitioned).map(|(id, _)| id).collect()
 }
 
+/// Whether the tasks of a stage with this join would better be cut, so that nothing above it may rely on partitions.
+pub(crate) fn is_overloaded(
+    plan: &PhysicalPlan,
+    started: &BTreeMap<ExchangeId, StartedExchange>,
+    config: &Config,
+) -> bool {
+    let input = |id| {
+        let started = started.get(&id)?;
+        Some((id, Input { exchange: &started.exchange, stats: Some(started.stats.as_ref()?) }))
+    };
+    let reads = partitioned_reads(plan);
+    let inputs: BTreeMap<_, _> = reads.iter().filter_map(|id| input(*id)).collect();
+    let partitions = inputs.values().map(|i| i.exchange.distribution.partitions()).max().unwrap_or(1);
+    config.adaptive
+        && inputs.len() == reads.len()
+        && skew::overloads(&StageInputs { plan, inputs, partitions, config, workers: config.threads })
+}
+
 /// One task that reads all of each input.
 pub(crate) fn one_task(inputs: &BTreeSet<ExchangeId>) -> TaskInput {
     TaskInput { specs: inputs.iter().map(|id| (*id, PartitionSpec::All)).collect() }
@@ -67,10 +87,11 @@ pub(crate) fn tasks_by_partition(stage: &StageInputs<'_>) -> Result<Layout> {
     let mut partitions: PerPartition = (0..stage.partitions).map(whole).collect();
     if stage.inputs.values().all(|input| input.stats.is_some()) {
         skew::split(stage, &mut partitions, &mut layout);
-        if let Some(tasks) = coalesce::merge(stage, &partitions, &mut layout) {
-            layout.tasks = tasks;
-            return Ok(layout);
-        }
+        let merged = coalesce::merge(stage, &partitions, &mut layout);
+        layout.tasks = merged.unwrap_or_else(|| partitions.into_iter().flatten().collect());
+        // The largest first: what is started last should not be what everybody waits for.
+        layout.tasks.sort_by_cached_key(|task| std::cmp::Reverse(stage.task_bytes(task)));
+        return Ok(layout);
     }
     layout.tasks = partitions.into_iter().flatten().collect();
     Ok(layout)
@@ -90,6 +111,23 @@ impl StageInputs<'_> {
             input.stats.map_or(0, |stats| at(&stats.bytes).max(at(&stats.rows)))
         };
         self.inputs.values().map(of).sum()
+    }
+
+    /// Bytes that a task reads.
+    fn task_bytes(&self, task: &TaskInput) -> u64 {
+        let of = |(id, spec): (&ExchangeId, &PartitionSpec)| {
+            let stats = self.inputs.get(id).and_then(|input| input.stats)?;
+            Some(match spec {
+                PartitionSpec::All => stats.total_bytes(),
+                PartitionSpec::Whole(range) => range.clone().filter_map(|i| stats.bytes.get(i as usize)).sum(),
+                PartitionSpec::Slice { partition, rows } => {
+                    let at = |sizes: &[u64]| u128::from(sizes.get(*partition as usize).copied().unwrap_or(0));
+                    let part = at(&stats.bytes) * u128::from(rows.end - rows.start);
+                    part.checked_div(at(&stats.rows)).unwrap_or(0) as u64
+                }
+            })
+        };
+        task.specs.iter().filter_map(of).sum()
     }
 
     /// Whether the plan multiplies rows, so that small inputs are much work.

@@ -1,59 +1,141 @@
-//! Splits partitions that are much larger than the others (Spark: `OptimizeSkewedJoin`).
+//! Splits partitions that would keep one worker busy while others have nothing to do (Spark: `OptimizeSkewedJoin`).
 //!
-//! A partition is skewed if it is larger than `max(threshold, median × factor)`. Its probe rows are cut
-//! into slices of about `max(advisory, average of the others)`; each slice meets the whole partition of
-//! the other inputs. That is allowed where every node between the read and the end of the stage
-//! treats probe rows one by one.
+//! A partition is skewed if, in one of the exchanges, it is larger than `max(threshold, median × factor)`; it is cut
+//! into slices of about `max(advisory, average of the others)`. Beyond Spark, a partition is also cut if it is
+//! clearly more than a worker's share of the whole stage, whatever the threshold: then into slices of such a share.
+//! That also serves where there are fewer partitions than workers.
+//!
+//! What is cut are the rows of the probe side, by number and not by block, so that one key, or one huge block, can
+//! be shared out. Each slice meets all of the partition of the other inputs; slices make their hash tables and
+//! note which build rows have matched together. So joins of any kind, and several of them, may stand between the
+//! read and the end of the stage; only nodes that must see all rows of a key may not.
 
-use firesteel_common::{ExchangeId, PartitionSpec, show};
+use firesteel_common::hash::partition_of;
+use firesteel_common::{ExchangeId, ExchangeStats, PartitionSpec, show};
 use firesteel_plan::{PhysicalOp, PhysicalPlan, ReadMode, TaskInput};
 
 use super::{Layout, PerPartition, StageInputs};
 use crate::lower::spine_input;
 
 const RULE: &str = "OptimizeSkewedJoin";
+const SHARE_RULE: &str = "AddPartitions";
 /// Bound of the slices of one partition.
 const SLICES_PER_WORKER: u64 = 16;
+/// A partition is cut if it has so many times a worker's share of the stage.
+const SHARES: f64 = 1.25;
+/// So many times a share is worth another exchange.
+const OVERLOAD: f64 = 2.0;
 
 /// Replaces skewed partitions by their slices.
 pub(super) fn split(stage: &StageInputs<'_>, partitions: &mut PerPartition, layout: &mut Layout) {
-    let config = stage.config;
-    if !config.skew_join || config.is_excluded_adaptively(RULE) {
-        return;
-    }
     let Some(probe) = sliceable(stage.plan, false) else { return };
     // A side that reads the same exchange would be sliced with it.
     if stage.plan.reads().iter().filter(|(id, _)| *id == probe).count() > 1 {
         return;
     }
     let Some(stats) = stage.inputs.get(&probe).and_then(|input| input.stats) else { return };
-    let mut sorted = stats.bytes.clone();
-    sorted.sort_unstable();
-    let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0).max(1);
-    let threshold = if config.force_adaptive {
-        median
-    } else {
-        config.skew_threshold_bytes.max((median as f64 * config.skew_factor) as u64)
-    };
-    let others: Vec<u64> = stats.bytes.iter().copied().filter(|bytes| *bytes <= threshold).collect();
-    let average = others.iter().sum::<u64>().checked_div(others.len() as u64).unwrap_or(0);
-    let advisory = if config.force_adaptive { 1 } else { config.advisory_partition_bytes };
-    let target = advisory.max(average).max(1);
-
+    let config = stage.config;
+    let skew = config.skew_join && !config.is_excluded_adaptively(RULE);
+    let skews: Vec<Skew<'_>> =
+        stage.inputs.values().filter_map(|input| input.stats).map(|stats| Skew::of(stats, stage)).collect();
     // More slices than workers can share out only cost.
     let most = SLICES_PER_WORKER * stage.workers.max(1) as u64;
-    for (i, (bytes, rows)) in stats.bytes.iter().copied().zip(stats.rows.iter().copied()).enumerate() {
-        let count = bytes.div_ceil(target).min(rows).min(most);
-        let Some(tasks) = partitions.get_mut(i).filter(|_| bytes > threshold && count > 1) else { continue };
-        *tasks = slices(&tasks[0], probe, i as u32, rows, count);
-        layout.skewed = true;
-        let text = format!(
-            "partition {i} has {rows} rows ({}), the median is {}: read in {count} slices",
-            show::bytes(bytes),
-            show::bytes(median)
-        );
-        layout.decisions.push((RULE, text));
+    for (i, rows) in stats.rows.iter().copied().enumerate() {
+        let Some(tasks) = partitions.get_mut(i) else { continue };
+        let by_size = if skew { skews.iter().filter_map(|skew| skew.split(i)).max_by_key(|(n, _)| *n) } else { None };
+        let (rule, split) = match by_size {
+            Some(split) => (RULE, Some(split)),
+            None => (SHARE_RULE, by_share(stage, i)),
+        };
+        let Some((count, because)) = split else { continue };
+        let count = count.min(rows).min(most);
+        if count > 1 {
+            *tasks = slices(&tasks[0], probe, i as u32, rows, count);
+            layout.skewed = true;
+            layout.decisions.push((rule, format!("partition {i} {because}: read in {count} slices")));
+        }
     }
+}
+
+/// Whether one partition would take several times as long as a fair share of the stage, if it must not be cut.
+pub(super) fn overloads(stage: &StageInputs<'_>) -> bool {
+    let excluded = [RULE, SHARE_RULE].iter().any(|rule| stage.config.is_excluded_adaptively(rule));
+    if excluded || sliceable(stage.plan, false).is_none() {
+        return false;
+    }
+    let sizes = (0..stage.partitions).map(|i| stage.bytes(i));
+    let share = sizes.clone().sum::<u64>() / stage.workers.max(1) as u64;
+    sizes.max().is_some_and(|most| most as f64 >= share.max(stage.config.min_partition_bytes) as f64 * OVERLOAD)
+}
+
+/// The sizes of one exchange, as Spark looks at them.
+struct Skew<'a> {
+    stats: &'a ExchangeStats,
+    median: u64,
+    threshold: u64,
+    /// Bytes of a slice.
+    target: u64,
+}
+
+impl<'a> Skew<'a> {
+    fn of(stats: &'a ExchangeStats, stage: &StageInputs<'_>) -> Self {
+        let config = stage.config;
+        let mut sorted = stats.bytes.clone();
+        sorted.sort_unstable();
+        let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0).max(1);
+        let threshold = if config.force_adaptive {
+            median
+        } else {
+            config.skew_threshold_bytes.max((median as f64 * config.skew_factor) as u64)
+        };
+        let others: Vec<u64> = stats.bytes.iter().copied().filter(|bytes| *bytes <= threshold).collect();
+        let average = others.iter().sum::<u64>().checked_div(others.len() as u64).unwrap_or(0);
+        let advisory = if config.force_adaptive { 1 } else { config.advisory_partition_bytes };
+        Self { stats, median, threshold, target: advisory.max(average).max(1) }
+    }
+
+    /// Number of slices of a skewed partition, and the evidence.
+    fn split(&self, partition: usize) -> Option<(u64, String)> {
+        let bytes = *self.stats.bytes.get(partition)?;
+        let count = bytes.div_ceil(self.target);
+        if bytes <= self.threshold || count < 2 {
+            return None;
+        }
+        let rows = self.stats.rows.get(partition).copied().unwrap_or(0);
+        let median = show::bytes(self.median);
+        let hot = hot_key(self.stats, partition);
+        Some((count, format!("has {} rows ({}), the median is {median}{hot}", show::count(rows), show::bytes(bytes))))
+    }
+}
+
+/// Number of slices of a partition that is more than a worker's share of all inputs, and the evidence.
+fn by_share(stage: &StageInputs<'_>, partition: usize) -> Option<(u64, String)> {
+    let config = stage.config;
+    if config.is_excluded_adaptively(SHARE_RULE) || stage.workers < 2 {
+        return None;
+    }
+    let bytes = stage.bytes(partition as u32);
+    let total: u64 = (0..stage.partitions).map(|i| stage.bytes(i)).sum();
+    let share = total.div_ceil(stage.workers as u64).max(config.min_partition_bytes);
+    if (bytes as f64) <= share as f64 * SHARES {
+        return None;
+    }
+    let hot = stage.inputs.values().filter_map(|input| input.stats).map(|stats| hot_key(stats, partition));
+    let hot = hot.max_by_key(String::len).unwrap_or_default();
+    let text = format!(
+        "has {} of {}, more than the share of one of {} workers{hot}",
+        show::bytes(bytes),
+        show::bytes(total),
+        stage.workers
+    );
+    Some((bytes.div_ceil(share), text))
+}
+
+/// What the writers have noted of the most frequent key of a partition.
+fn hot_key(stats: &ExchangeStats, partition: usize) -> String {
+    let partitions = stats.bytes.len() as u32;
+    let hot = stats.hot_keys.iter().find(|(hash, _)| partition_of(*hash, partitions) as usize == partition);
+    hot.map(|(_, rows)| format!(", one key has about {} rows", show::count(*rows))).unwrap_or_default()
 }
 
 /// The task with its rows of `probe` dealt to `count` tasks.

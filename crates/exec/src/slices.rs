@@ -1,0 +1,111 @@
+//! Tasks that share one partition: each reads a slice of its probe rows and all of its build rows.
+//!
+//! Slices of one partition make the hash tables of its joins once, together, and share the marks of build
+//! rows that have matched, so that a partition can be sliced under joins of any kind. The tables are given back
+//! when the last slice has ended.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use firesteel_common::{NodeId, PartitionSpec};
+use firesteel_plan::{TaskInput, TaskLayout};
+
+use crate::once::Once;
+use crate::operators::hash_join::JoinBuild;
+
+/// One slice among those of its partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slice {
+    pub(crate) partition: u32,
+    /// Its number, from 0, and how many there are.
+    pub(crate) index: u32,
+    pub(crate) count: u32,
+}
+
+/// The sliced partitions of a stage.
+#[derive(Default)]
+pub(crate) struct Slices {
+    by_task: BTreeMap<u32, Slice>,
+    /// By partition, the slices that have not ended.
+    left: BTreeMap<u32, AtomicUsize>,
+    builds: BTreeMap<(NodeId, u32), Once<JoinBuild>>,
+}
+
+impl Slices {
+    /// What `layout` says.
+    pub(crate) fn of(layout: &TaskLayout) -> Self {
+        let TaskLayout::PerInput(inputs) = layout else { return Self::default() };
+        let mut tasks: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (task, input) in inputs.iter().enumerate() {
+            if let Some(partition) = sliced(input) {
+                tasks.entry(partition).or_default().push(task as u32);
+            }
+        }
+        let left = tasks.iter().map(|(partition, tasks)| (*partition, AtomicUsize::new(tasks.len()))).collect();
+        let slices = tasks.into_iter().flat_map(|(partition, tasks)| {
+            let count = tasks.len() as u32;
+            (0..count).zip(tasks).map(move |(index, task)| (task, Slice { partition, index, count }))
+        });
+        Self { by_task: slices.collect(), left, builds: BTreeMap::new() }
+    }
+
+    /// Makes room for the tables of the partitioned join `node`.
+    pub(crate) fn add_join(&mut self, node: NodeId) {
+        self.builds.extend(self.left.keys().map(|partition| ((node, *partition), Once::default())));
+    }
+
+    /// The slice that a task reads, if it does not read whole partitions.
+    pub(crate) fn of_task(&self, task: u32) -> Option<Slice> {
+        self.by_task.get(&task).copied()
+    }
+
+    /// The table of `node` for the tasks of a slice.
+    pub(crate) fn build(&self, node: NodeId, slice: Slice) -> Option<&Once<JoinBuild>> {
+        self.builds.get(&(node, slice.partition))
+    }
+
+    /// Notes that a task has ended well.
+    pub(crate) fn end(&self, task: u32) {
+        let Some(slice) = self.of_task(task) else { return };
+        let before = self.left.get(&slice.partition).map(|left| left.fetch_sub(1, Ordering::AcqRel));
+        if before == Some(1) {
+            let own = self.builds.iter().filter(|((_, partition), _)| *partition == slice.partition);
+            own.for_each(|(_, build)| build.forget());
+        }
+    }
+}
+
+/// The partition of which a task reads a slice.
+fn sliced(input: &TaskInput) -> Option<u32> {
+    input.specs.values().find_map(|spec| match spec {
+        PartitionSpec::Slice { partition, .. } => Some(*partition),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use firesteel_common::ExchangeId;
+
+    #[test]
+    fn slices_are_counted_by_partition() {
+        let input = |spec| TaskInput { specs: BTreeMap::from([(ExchangeId(0), spec)]) };
+        let slice = |partition, rows| input(PartitionSpec::Slice { partition, rows });
+        let layout = TaskLayout::PerInput(vec![
+            slice(2, 0..5),
+            input(PartitionSpec::Whole(0..2)),
+            slice(3, 0..1),
+            slice(2, 5..9),
+        ]);
+        let mut slices = Slices::of(&layout);
+        slices.add_join(NodeId(7));
+        assert_eq!(slices.of_task(0), Some(Slice { partition: 2, index: 0, count: 2 }));
+        assert_eq!(slices.of_task(1), None);
+        assert_eq!(slices.of_task(3), Some(Slice { partition: 2, index: 1, count: 2 }));
+        let slice = slices.of_task(2).unwrap();
+        assert_eq!(slice, Slice { partition: 3, index: 0, count: 1 });
+        assert!(slices.build(NodeId(7), slice).is_some());
+        assert!(slices.build(NodeId(8), slice).is_none());
+    }
+}

@@ -1,0 +1,161 @@
+//! Partitions that are larger than others, in made-up statistics: when they are cut, and when not.
+
+use firesteel_common::{ExchangeId, PartitionSpec};
+use firesteel_plan::{JoinKind, LogicalPlan, TaskInput, TaskLayout};
+
+use super::tests::Query;
+use super::{StagePlanner, Step};
+
+const BUILD: ExchangeId = ExchangeId(0);
+const PROBE: ExchangeId = ExchangeId(1);
+const PARTITIONED: (&str, &str) = ("spark.sql.autoBroadcastJoinThreshold", "-1");
+
+/// The step that joins two tables whose exchanges have so many rows of 16 bytes by partition.
+fn joined(
+    settings: &[(&str, &str)],
+    kind: JoinKind,
+    [build, probe]: [Vec<u64>; 2],
+    over: impl Fn(&Query, LogicalPlan) -> LogicalPlan,
+) -> (StagePlanner, Step) {
+    let mut query = Query::new(&[&[PARTITIONED], settings].concat());
+    let (left, [lk, _]) = query.table("l", 100_000_000);
+    let (right, [rk, _]) = query.table("r", 10_000_000);
+    let plan = over(&query, query.join(kind, left, right, &lk, &rk));
+    let mut planner = query.planner(plan);
+    query.step(&mut planner);
+    query.finish(0, build);
+    query.step(&mut planner);
+    query.finish(1, probe);
+    let step = query.step(&mut planner);
+    (planner, step)
+}
+
+fn tasks(step: &Step) -> &[TaskInput] {
+    let TaskLayout::PerInput(tasks) = &step.start[0].tasks else { panic!("not by partition") };
+    tasks
+}
+
+fn slices(step: &Step) -> Vec<&TaskInput> {
+    tasks(step).iter().filter(|t| matches!(t.specs[&PROBE], PartitionSpec::Slice { .. })).collect()
+}
+
+fn rules(step: &Step) -> Vec<&'static str> {
+    step.notes.iter().map(|n| n.rule).collect()
+}
+
+/// 32 partitions of `rows`, and one with `hot`.
+fn with_hot(rows: u64, hot: u64) -> Vec<u64> {
+    let mut all = vec![rows; 32];
+    all[3] = hot;
+    all
+}
+
+fn as_it_is(_: &Query, plan: LogicalPlan) -> LogicalPlan {
+    plan
+}
+
+#[test]
+fn a_skewed_partition_is_cut_by_rows_and_small_ones_are_merged() {
+    let sizes = [vec![100; 32], with_hot(10_000, 40_000_000)];
+    let (planner, step) = joined(&[], JoinKind::Left, sizes, as_it_is);
+    assert_eq!(rules(&step), ["OptimizeSkewedJoin", "CoalesceShufflePartitions"]);
+    assert_eq!(
+        step.notes[0].because,
+        "partition 3 has 40,000,000 rows (610.4 MiB), the median is 156.2 KiB: read in 10 slices"
+    );
+    // The largest come first.
+    let tasks = tasks(&step);
+    assert_eq!(tasks[0].specs[&PROBE], PartitionSpec::Slice { partition: 3, rows: 0..4_000_000 });
+    assert_eq!(tasks[0].specs[&BUILD], PartitionSpec::Whole(3..4));
+    assert_eq!(slices(&step).len(), 10);
+    assert!(tasks[10..].iter().all(|task| task.specs[&BUILD] == task.specs[&PROBE]));
+    assert!(tasks[10..].iter().any(|task| task.specs[&PROBE] == PartitionSpec::Whole(0..3)));
+    let end = planner.final_plan().unwrap();
+    let mut labels = 0;
+    end.visit(&mut |node| labels += usize::from(planner.read_label(node.id) == Some("coalesced and skewed")));
+    assert_eq!(labels, 2);
+}
+
+#[test]
+fn partitions_are_cut_under_joins_of_every_kind() {
+    // Spark cuts no side of a full join, nor the right side of a left one.
+    for kind in
+        [JoinKind::Inner, JoinKind::Left, JoinKind::Right, JoinKind::Full, JoinKind::LeftSemi, JoinKind::LeftAnti]
+    {
+        let (_, step) = joined(&[], kind.clone(), [vec![100; 32], with_hot(10_000, 40_000_000)], as_it_is);
+        assert_eq!(slices(&step).len(), 10, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_skewed_build_side_has_its_probe_rows_cut_so_that_several_make_the_table() {
+    let sizes = [with_hot(100, 20_000_000), with_hot(1_000_000, 1_000_000)];
+    let (_, step) = joined(&[], JoinKind::Full, sizes, as_it_is);
+    let slices = slices(&step);
+    assert_eq!(slices.len(), 5);
+    assert!(slices.iter().all(|task| task.specs[&BUILD] == PartitionSpec::Whole(3..4)));
+}
+
+#[test]
+fn below_the_threshold_a_partition_is_cut_if_it_is_more_than_the_share_of_a_worker() {
+    // 4 workers: 160 MB of 315 MB are twice the share of one, and no skew to Spark.
+    let sizes = || [vec![100; 32], with_hot(312_500, 10_000_000)];
+    let (_, step) = joined(&[], JoinKind::Inner, sizes(), as_it_is);
+    assert_eq!(slices(&step).len(), 3);
+    assert_eq!(rules(&step)[0], "AddPartitions");
+    let because = "partition 3 has 152.6 MiB of 300.5 MiB, more than the share of one of 4 workers: read in 3 slices";
+    assert_eq!(step.notes[0].because, because);
+    let off = [("spark.sql.adaptive.optimizer.excludedRules", "AddPartitions")];
+    let (_, step) = joined(&off, JoinKind::Inner, sizes(), as_it_is);
+    assert!(slices(&step).is_empty());
+}
+
+#[test]
+fn fewer_partitions_than_workers_are_cut() {
+    let two = [("spark.sql.shuffle.partitions", "2")];
+    let (_, step) = joined(&two, JoinKind::Inner, [vec![100; 2], vec![10_000_000; 2]], as_it_is);
+    assert_eq!(slices(&step).len(), 4);
+}
+
+#[test]
+fn nothing_is_cut_that_is_even_or_small_or_excluded_or_without_statistics() {
+    let even = || [vec![100; 32], vec![1_000_000; 32]];
+    assert!(slices(&joined(&[], JoinKind::Inner, even(), as_it_is).1).is_empty());
+    // Less than the smallest partition that is worth a task.
+    let small = [vec![1; 32], with_hot(1, 60_000)];
+    assert!(slices(&joined(&[], JoinKind::Inner, small, as_it_is).1).is_empty());
+    let hot = || [vec![100; 32], with_hot(10_000, 40_000_000)];
+    let none = [("spark.sql.adaptive.optimizer.excludedRules", "OptimizeSkewedJoin,AddPartitions")];
+    assert!(slices(&joined(&none, JoinKind::Inner, hot(), as_it_is).1).is_empty());
+    // Without Spark's rule the other one sees it.
+    let off = [("spark.sql.adaptive.skewJoin.enabled", "false")];
+    assert_eq!(rules(&joined(&off, JoinKind::Inner, hot(), as_it_is).1)[0], "AddPartitions");
+    let static_plan = [("spark.sql.adaptive.enabled", "false")];
+    let mut query = Query::new(&[PARTITIONED, static_plan[0]]);
+    let (left, [lk, _]) = query.table("l", 100_000_000);
+    let (right, [rk, _]) = query.table("r", 10_000_000);
+    let plan = query.join(JoinKind::Inner, left, right, &lk, &rk);
+    let mut planner = query.planner(plan);
+    assert_eq!(query.step(&mut planner).start.len(), 2);
+    let [build, probe] = hot();
+    query.finish(0, build);
+    query.finish(1, probe);
+    assert!(slices(&query.step(&mut planner)).is_empty());
+}
+
+#[test]
+fn a_node_that_must_see_all_rows_of_a_key_gets_an_exchange_of_its_own_over_a_skewed_join() {
+    let counted = |query: &Query, plan: LogicalPlan| {
+        let key = plan.columns()[0].clone();
+        query.count_by(plan, Some(&key))
+    };
+    // Even partitions: the counts are made where the join is.
+    let even = [vec![100; 32], vec![1_000_000; 32]];
+    let (_, step) = joined(&[], JoinKind::Left, even, counted);
+    assert!(step.done && slices(&step).is_empty());
+    // One key: half counts are made of the slices.
+    let hot = [vec![100; 32], with_hot(10_000, 40_000_000)];
+    let (_, step) = joined(&[], JoinKind::Left, hot, counted);
+    assert!(!step.done);
+    assert_eq!(slices(&step).len(), 10);
+}
