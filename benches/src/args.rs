@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Benchmarks of Firesteel: TPC-H data, runs with verified answers, comparisons.
 ///
@@ -16,10 +16,14 @@ pub(crate) struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Makes TPC-H data as Parquet files.
+    /// Makes data as Parquet files: that of TPC-H, or skewed tables with uniform twins.
     Gen(GenArgs),
     /// Runs the queries, verifies their answers, and saves times and measures as JSON.
     Run(RunArgs),
+    /// What skew costs: the same queries on skewed and uniform data, in turns.
+    Skew(SkewArgs),
+    /// What wrong estimates cost: queries with adaptive execution on and off, in turns.
+    Estimates(EstimatesArgs),
     /// Holds two saved results against each other.
     Compare(CompareArgs),
     /// Runs the same queries on the same files in DuckDB and DataFusion, in turns with Firesteel.
@@ -29,21 +33,34 @@ pub(crate) enum Command {
     Serve,
 }
 
+/// Data that can be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Data {
+    Tpch,
+    Skew,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct GenArgs {
-    /// Scale factor: 1 is about 1 GB of text.
+    /// What to make.
+    #[arg(value_enum, default_value_t = Data::Tpch)]
+    pub(crate) what: Data,
+    /// Scale factor of TPC-H: 1 is about 1 GB of text.
     #[arg(long, default_value_t = 1.0)]
     pub(crate) scale: f64,
+    /// Rows of the large tables of `skew`.
+    #[arg(long, value_name = "N", default_value_t = 3_000_000)]
+    pub(crate) rows: u64,
     /// Folder to write to; each table becomes a folder in it.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// Files per table; by default one per 2 of the scale, at least 1. Nation and region always have one.
+    /// Files per table of TPC-H; by default one per 2 of the scale, at least 1. Nation and region always have one.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) files: Option<u16>,
     /// Rows of a row group.
     #[arg(long, value_name = "N", default_value_t = 1 << 20)]
     pub(crate) row_group_rows: usize,
-    /// Tables to make, by default all.
+    /// Tables of TPC-H to make, by default all.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) tables: Vec<String>,
     /// Files written at the same time; by default the number of cores.
@@ -96,6 +113,72 @@ pub(crate) struct RunArgs {
     /// Where to save the result, after every query; `-` is standard output, and the table goes to standard error.
     #[arg(long, value_name = "FILE", default_value = "firesteel-bench.json")]
     pub(crate) json: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SkewArgs {
+    /// Folder that `gen skew` has written.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Numbers of workers.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "2,4,8")]
+    pub(crate) threads: Vec<usize>,
+    /// Settings to measure: default, partitioned; by default both.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = ["default", "partitioned"])]
+    pub(crate) modes: Vec<String>,
+    /// Names of queries, or parts of them; by default all.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) queries: Vec<String>,
+    /// Timed runs of each query on each data set.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) iterations: u32,
+    /// A setting of the sessions; can be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) conf: Vec<(String, String)>,
+    /// Seconds after which a run is cancelled.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
+    pub(crate) timeout: f64,
+    /// Where to save the result, after every query.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// Queries that `estimates` can measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EstimatesSuite {
+    Estimates,
+    Tpch,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EstimatesArgs {
+    /// Which queries.
+    #[arg(long, value_enum, default_value_t = EstimatesSuite::Estimates)]
+    pub(crate) suite: EstimatesSuite,
+    /// Folder of the tables; those of `estimates` are made if they are not there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Rows of the largest table, if the tables are made.
+    #[arg(long, value_name = "N", default_value_t = 2_000_000)]
+    pub(crate) rows: u64,
+    /// Worker threads; by default the number of cores.
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Names of queries, or parts of them (of TPC-H, numbers such as 1,3-5); by default all.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) queries: Vec<String>,
+    /// Timed runs of each query, on and off.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) iterations: u32,
+    /// A setting of the sessions; can be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) conf: Vec<(String, String)>,
+    /// Seconds after which a run is cancelled.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
+    pub(crate) timeout: f64,
+    /// Where to save the result, after every query.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

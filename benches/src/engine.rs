@@ -68,6 +68,12 @@ impl Engine {
         &self.session
     }
 
+    /// Runs a statement for what it does.
+    pub(crate) fn execute(&self, sql: &str) -> Result<(), Failure> {
+        let work = async { self.session.sql(sql).await?.collect().await };
+        self.runtime.block_on(work).map(drop).map_err(|error| Failure::other(format!("{error}\n{sql}")))
+    }
+
     /// Runs `sql` and fetches all its rows.
     pub(crate) fn run(&self, sql: &str, limit: Duration) -> Result<Execution, Unfinished> {
         let attempt = AssertUnwindSafe(self.attempt(sql, limit)).catch_unwind();

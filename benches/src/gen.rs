@@ -1,4 +1,4 @@
-//! `gen`: TPC-H tables as Parquet files.
+//! `gen`: TPC-H tables as Parquet files, and how files of any rows are written.
 //!
 //! A table of several files is made part by part: parts are independent, so files are written by several threads,
 //! and each streams its rows, so that any scale needs little memory. Files hold what a Parquet file tells by itself
@@ -6,12 +6,13 @@
 
 use std::fs::{self, File};
 use std::io::BufWriter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use firesteel::arrow::record_batch::RecordBatchReader;
+use firesteel::show;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::Compression;
@@ -24,17 +25,17 @@ use tpchgen_arrow::{
     CustomerArrow, LineItemArrow, NationArrow, OrderArrow, PartArrow, PartSuppArrow, RegionArrow, SupplierArrow,
 };
 
-use crate::args::GenArgs;
-use crate::environment;
+use crate::args::{Data, GenArgs};
 use crate::failure::Failure;
-use crate::report::show_bytes;
+use crate::{environment, skewed};
 
 /// The largest scale of the specification.
 const MOST: f64 = 100_000.0;
 /// Scale that one file holds, where their number is not given.
 const SCALE_PER_FILE: f64 = 2.0;
 
-type Rows = Box<dyn RecordBatchReader>;
+/// The rows of a file.
+pub(crate) type Rows = Box<dyn RecordBatchReader>;
 
 /// Makes part `part` of `parts` of a table.
 type Maker = fn(scale: f64, part: i32, parts: i32) -> Rows;
@@ -76,32 +77,50 @@ struct Job {
     path: PathBuf,
 }
 
-/// Writes the tables.
+/// Writes the tables of the suite that `args` names.
 pub(crate) fn generate(args: &GenArgs) -> Result<(), Failure> {
-    if !(args.scale > 0.0 && args.scale <= MOST) {
-        return Err(Failure::usage(format!("the scale must be above 0 and at most {MOST}")));
-    }
     if args.row_group_rows == 0 || args.threads == Some(0) {
         return Err(Failure::usage("row groups and threads must be at least 1"));
     }
+    match args.what {
+        Data::Tpch => tpch(args),
+        Data::Skew => skewed::generate(args),
+    }
+}
+
+fn tpch(args: &GenArgs) -> Result<(), Failure> {
+    if !(args.scale > 0.0 && args.scale <= MOST) {
+        return Err(Failure::usage(format!("the scale must be above 0 and at most {MOST}")));
+    }
     let files = args.files.map_or_else(|| (args.scale / SCALE_PER_FILE).ceil() as i32, i32::from).max(1);
     let jobs = jobs(args, files)?;
-    let threads = args.threads.unwrap_or_else(environment::cores).min(jobs.len());
+    let rows = |job: &Job| (job.maker)(args.scale, job.part, job.parts);
+    write_all(&jobs, args.threads, |job| (job.path.as_path(), rows(job), args.row_group_rows))
+}
+
+/// Writes a file for each of `jobs`: `rows` says where, which rows, and how many of them a row group has.
+pub(crate) fn write_all<'a, J: Sync>(
+    jobs: &'a [J],
+    threads: Option<usize>,
+    rows: impl Fn(&'a J) -> (&'a Path, Rows, usize) + Sync,
+) -> Result<(), Failure> {
+    let threads = threads.unwrap_or_else(environment::cores).min(jobs.len());
     let start = Instant::now();
     let next = AtomicUsize::new(0);
     let total = Mutex::new((0u64, 0u64));
     std::thread::scope(|scope| {
         let work = || -> Result<(), Failure> {
             while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let (rows, bytes) = match write(job, args) {
+                let (path, rows, group) = rows(job);
+                let (rows, bytes) = match write(path, rows, group) {
                     Ok(written) => written,
                     Err(error) => {
                         // The other threads find no more work.
                         next.store(jobs.len(), Ordering::Relaxed);
-                        return Err(Failure::other(format!("cannot write {}: {error}", job.path.display())));
+                        return Err(Failure::other(format!("cannot write {}: {error}", path.display())));
                     }
                 };
-                eprintln!("{}: {rows} rows, {}", job.path.display(), show_bytes(bytes));
+                eprintln!("{}: {rows} rows, {}", path.display(), show::bytes(bytes));
                 if let Ok(mut total) = total.lock() {
                     *total = (total.0 + rows, total.1 + bytes);
                 }
@@ -115,8 +134,17 @@ pub(crate) fn generate(args: &GenArgs) -> Result<(), Failure> {
     })?;
     let (rows, bytes) = total.into_inner().unwrap_or_default();
     let seconds = start.elapsed().as_secs_f64();
-    eprintln!("scale {}: {rows} rows, {} in {} files, {seconds:.1} s", args.scale, show_bytes(bytes), jobs.len());
+    eprintln!("{rows} rows, {} in {} files, {seconds:.1} s", show::bytes(bytes), jobs.len());
     Ok(())
+}
+
+/// Makes a folder that has no files yet: those of other data would become part of the table.
+pub(crate) fn empty_folder(folder: &Path) -> Result<(), Failure> {
+    if folder.is_dir() && fs::read_dir(folder)?.next().is_some() {
+        return Err(Failure::usage(format!("the folder {} is not empty", folder.display())));
+    }
+    fs::create_dir_all(folder)
+        .map_err(|error| Failure::other(format!("cannot make the folder {}: {error}", folder.display())))
 }
 
 fn jobs(args: &GenArgs, files: i32) -> Result<Vec<Job>, Failure> {
@@ -126,12 +154,7 @@ fn jobs(args: &GenArgs, files: i32) -> Result<Vec<Job>, Failure> {
     let mut jobs = Vec::new();
     for table in TABLES.iter().filter(|t| args.tables.is_empty() || args.tables.iter().any(|name| name == t.name)) {
         let folder = args.out.join(table.name);
-        // Files of another scale or number would become part of the table.
-        if folder.is_dir() && fs::read_dir(&folder)?.next().is_some() {
-            return Err(Failure::usage(format!("the folder {} is not empty", folder.display())));
-        }
-        fs::create_dir_all(&folder)
-            .map_err(|error| Failure::other(format!("cannot make the folder {}: {error}", folder.display())))?;
+        empty_folder(&folder)?;
         let parts = if table.grows { files } else { 1 };
         jobs.extend((1..=parts).map(|part| {
             let path = folder.join(format!("{}.{part}.parquet", table.name));
@@ -142,22 +165,21 @@ fn jobs(args: &GenArgs, files: i32) -> Result<Vec<Job>, Failure> {
 }
 
 /// Writes a file; its rows and bytes.
-fn write(job: &Job, args: &GenArgs) -> Result<(u64, u64), Failure> {
-    let rows = (job.maker)(args.scale, job.part, job.parts);
+fn write(path: &Path, rows: Rows, group: usize) -> Result<(u64, u64), Failure> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         // Statistics of pages are what the column index is made of.
         .set_statistics_enabled(EnabledStatistics::Page)
-        .set_max_row_group_row_count(Some(args.row_group_rows))
+        .set_max_row_group_row_count(Some(group))
         .build();
     let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-    let file = BufWriter::with_capacity(1 << 20, File::create(&job.path)?);
+    let file = BufWriter::with_capacity(1 << 20, File::create(path)?);
     let mut writer = ArrowWriter::try_new_with_options(file, rows.schema(), options)?;
     for batch in rows {
         writer.write(&batch?)?;
     }
     let metadata = writer.close()?;
-    Ok((metadata.file_metadata().num_rows().max(0) as u64, fs::metadata(&job.path)?.len()))
+    Ok((metadata.file_metadata().num_rows().max(0) as u64, fs::metadata(path)?.len()))
 }
 
 #[cfg(test)]
@@ -171,7 +193,9 @@ mod tests {
     fn parts_make_the_table() {
         let folder = std::env::temp_dir().join(format!("firesteel-bench-gen-{}", std::process::id()));
         let args = GenArgs {
+            what: Data::Tpch,
             scale: 0.01,
+            rows: 0,
             out: folder.clone(),
             files: Some(3),
             row_group_rows: 2000,

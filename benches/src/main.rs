@@ -1,17 +1,21 @@
-//! `firesteel-bench`: TPC-H data, runs of its queries with verified answers, comparisons of runs, and the same
-//! queries in other engines.
+//! `firesteel-bench`: TPC-H data, runs of its queries with verified answers, comparisons of runs, the same queries in
+//! other engines, and what skew and wrong estimates cost.
 
 mod args;
 mod compare;
 mod data;
 mod engine;
 mod environment;
+mod estimates;
 mod failure;
 mod r#gen;
 mod peers;
 mod report;
 mod run;
+mod skew;
+mod skewed;
 mod suite;
+mod turns;
 mod verify;
 
 use std::process::ExitCode;
@@ -29,6 +33,8 @@ fn main() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Gen(args) => r#gen::generate(&args).map(|()| true),
+        Command::Skew(args) => skew::run(&args),
+        Command::Estimates(args) => estimates::run(&args),
         Command::Compare(args) => compare::compare(&args).map(|()| true),
         Command::Peers(args) => peers::peers(&args),
         Command::Serve => peers::serve().map(|()| true),

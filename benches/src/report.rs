@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use firesteel::show;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Table;
@@ -174,10 +175,10 @@ impl RunResult {
                 shown(max),
                 shown(query.median_planning_ms),
                 shown(query.median_cpu_ms),
-                query.peak_rss_bytes.map_or_else(|| "-".to_owned(), show_bytes),
+                query.peak_rss_bytes.map_or_else(|| "-".to_owned(), show::bytes),
                 stages,
                 tasks,
-                show_bytes(query.shuffle_bytes),
+                show::bytes(query.shuffle_bytes),
                 query.decisions.len().to_string(),
                 query.rows.to_string(),
                 answer.to_owned(),
@@ -189,7 +190,7 @@ impl RunResult {
             table.render(),
             show_ms(Some(*total_ms)),
             show_ms(*geomean_ms),
-            peak_rss_bytes.map_or_else(|| "-".to_owned(), show_bytes),
+            peak_rss_bytes.map_or_else(|| "-".to_owned(), show::bytes),
         )
     }
 }
@@ -275,18 +276,6 @@ pub(crate) fn show_ms(ms: Option<f64>) -> String {
     }
 }
 
-pub(crate) fn show_bytes(bytes: u64) -> String {
-    let mut size = bytes as f64;
-    let mut units = ["B", "KiB", "MiB", "GiB"].iter().peekable();
-    loop {
-        let unit = units.next().unwrap_or(&"TiB");
-        if size < 1024.0 || units.peek().is_none() {
-            return if *unit == "B" { format!("{bytes} B") } else { format!("{size:.1} {unit}") };
-        }
-        size /= 1024.0;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,7 +286,5 @@ mod tests {
         assert_eq!(median(vec![4.0, 1.0]), Some(2.5));
         assert_eq!(median(vec![]), None);
         assert!((geomean(&[1.0, 4.0]).unwrap() - 2.0).abs() < 1e-12);
-        assert_eq!(show_bytes(1536), "1.5 KiB");
-        assert_eq!(show_bytes(5 << 40), "5120.0 GiB");
     }
 }

@@ -17,7 +17,29 @@ pub(crate) struct Query {
 /// Scales whose answers are known. The text of Q11 has the fraction of scale 1 at all of them.
 pub(crate) const SCALES: [f64; 3] = [0.01, 1.0, 10.0];
 
+/// A query without known answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Text {
+    pub(crate) name: &'static str,
+    pub(crate) sql: &'static str,
+}
+
+/// The queries whose name has one of `parts` in it; all if there are none.
+pub(crate) fn choose(queries: &[Text], parts: &[String]) -> Result<Vec<Text>, Failure> {
+    if let Some(unknown) = parts.iter().find(|part| queries.iter().all(|query| !query.name.contains(part.as_str()))) {
+        let names: Vec<&str> = queries.iter().map(|query| query.name).collect();
+        return Err(Failure::usage(format!("no such query: {unknown} ({})", names.join(", "))));
+    }
+    let chosen = |query: &&Text| parts.is_empty() || parts.iter().any(|part| query.name.contains(part.as_str()));
+    Ok(queries.iter().filter(chosen).copied().collect())
+}
+
 impl Query {
+    /// Name and text.
+    pub(crate) fn text(&self) -> Text {
+        Text { name: self.name, sql: self.sql }
+    }
+
     /// The rows at a scale, if they are known.
     pub(crate) fn answer(&self, scale: f64) -> Option<&'static str> {
         let at = SCALES.iter().position(|s| (s - scale).abs() < 1e-9)?;

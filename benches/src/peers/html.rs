@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use super::{Cell, PeersResult, show_ratio};
-use crate::report::{Status, show_bytes, show_ms};
+use firesteel::show;
+
+use crate::report::{Status, show_ms};
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --line: #8884; --muted: #777; }
@@ -49,7 +51,7 @@ fn intro(html: &mut String, result: &PeersResult) {
     let environment = &result.environment;
     let engines: Vec<String> = result.engines.iter().map(|e| format!("{} {}", e.name, e.version)).collect();
     let bytes = result.tables.iter().map(|t| t.bytes).sum();
-    let memory = result.memory.map_or_else(|| "default of each engine".to_owned(), show_bytes);
+    let memory = result.memory.map_or_else(|| "default of each engine".to_owned(), show::bytes);
     let scale = result.scale.map_or_else(|| "unknown".to_owned(), |scale| scale.to_string());
     let verified = result.answers.as_ref().map_or("rows not verified", |_| "rows of every engine verified");
     let _ = writeln!(
@@ -57,13 +59,13 @@ fn intro(html: &mut String, result: &PeersResult) {
         "<p>{} over the same Parquet files (scale {scale}, {}), {} threads each, memory limit: {memory}. Medians of {} \
          runs after {} to warm up, in turns; {verified}; results fetched to Arrow. {}, {} cores, {}, {}.</p>",
         escape(&engines.join(", ")),
-        show_bytes(bytes),
+        show::bytes(bytes),
         result.threads,
         result.iterations,
         result.warmup,
         escape(environment.cpu.as_deref().unwrap_or("unknown CPU")),
         environment.cores,
-        environment.memory_bytes.map_or_else(|| "memory unknown".to_owned(), show_bytes),
+        environment.memory_bytes.map_or_else(|| "memory unknown".to_owned(), show::bytes),
         escape(&result.started),
     );
     for warning in &result.warnings {
@@ -148,7 +150,7 @@ fn memory(html: &mut String, result: &PeersResult) {
     html.push_str("<table><tr><th>query</th>");
     result.engines.iter().for_each(|engine| html.push_str(&format!("<th>{}</th>", escape(&engine.name))));
     html.push_str("</tr>\n");
-    let size = |bytes: Option<u64>| bytes.map_or_else(|| "–".to_owned(), show_bytes);
+    let size = |bytes: Option<u64>| bytes.map_or_else(|| "–".to_owned(), show::bytes);
     for query in &result.queries {
         let cells: String = query.engines.iter().map(|c| format!("<td>{}</td>", size(c.peak_rss_bytes))).collect();
         let _ = writeln!(html, "<tr><td>{}</td>{cells}</tr>", query.name);

@@ -17,11 +17,13 @@ use serde::Serialize;
 
 pub(crate) use serve::serve;
 
+use firesteel::show;
+
 use crate::args::PeersArgs;
 use crate::data::{self, Table};
 use crate::environment::{self, Environment};
 use crate::failure::Failure;
-use crate::report::{Status, TextTable, geomean, median, rounded, save, show_bytes, show_ms, total};
+use crate::report::{Status, TextTable, geomean, median, rounded, save, show_ms, total};
 use crate::run::{Answers, session_settings};
 use crate::suite::{self, Query};
 use process::{NoReply, OURS, PEERS, Process};
@@ -311,7 +313,7 @@ impl PeersResult {
         }
         header.extend(self.engines.iter().map(|engine| format!("{} RSS", engine.name)));
         let mut table = TextTable::new(&header.iter().map(String::as_str).collect::<Vec<_>>());
-        let size = |bytes: Option<u64>| bytes.map_or_else(|| "-".to_owned(), show_bytes);
+        let size = |bytes: Option<u64>| bytes.map_or_else(|| "-".to_owned(), show::bytes);
         for query in &self.queries {
             let mut row = vec![query.name.to_owned()];
             for (at, cell) in query.engines.iter().enumerate() {
