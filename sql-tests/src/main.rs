@@ -1,8 +1,9 @@
-//! Runs the SQL tests: `cargo xtask slt [FILE[:LINE]]… [--conf KEY=VALUE]… [--complete] [--matrix]`.
+//! Runs the SQL tests: `cargo xtask slt [FILE[:LINE]]… [--conf KEY=VALUE]… [--complete] [--matrix] [--random N]`.
 //!
 //! Cases are `cases/**/*.slt`, plans are `plans/**/*.slt` (run under default settings only), and the TPC-H queries
 //! over the sample data against the rows that Spark returned. One session per file.
 
+mod random;
 mod record;
 mod run;
 mod tpch;
@@ -29,6 +30,12 @@ struct Args {
     /// Runs under the default and the serialised settings and two others of the matrix, chosen by a seed.
     #[arg(long, value_name = "SEED", conflicts_with = "matrix")]
     sample: Option<usize>,
+    /// Runs so many random queries under several settings instead: the rows must be the same.
+    #[arg(long, value_name = "N", conflicts_with_all = ["matrix", "sample", "paths"])]
+    random: Option<u64>,
+    /// The seed of the first random query.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "random")]
+    seed: u64,
 }
 
 fn main() -> ExitCode {
@@ -42,6 +49,16 @@ fn main() -> ExitCode {
                 return ExitCode::from(2);
             }
         }
+    }
+    if let Some(count) = args.random {
+        return match random::run(count, args.seed) {
+            Ok(0) => ExitCode::SUCCESS,
+            Ok(_) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("{}", error.render());
+                ExitCode::FAILURE
+            }
+        };
     }
     let sets = match (args.matrix, args.sample) {
         (true, _) => matrix(),
@@ -76,6 +93,12 @@ const MATRIX: &[&[(&str, &str)]] = &[
     &[("firesteel.adaptive.force", "true"), ("firesteel.exchange.mode", "partitioned")],
     &[("spark.sql.adaptive.enabled", "false"), ("firesteel.exchange.mode", "serialized"), ("firesteel.threads", "8")],
     &[("firesteel.exchange.mode", "partitioned"), ("firesteel.batch.rows", "3"), ("firesteel.threads", "1")],
+    &[("firesteel.adaptive.adversarial", "1")],
+    &[
+        ("firesteel.adaptive.adversarial", "2"),
+        ("firesteel.exchange.mode", "partitioned"),
+        ("firesteel.batch.rows", "3"),
+    ],
     &[("spark.sql.autoBroadcastJoinThreshold", "-1")],
     &[("spark.sql.autoBroadcastJoinThreshold", "-1"), ("firesteel.adaptive.force", "true"), ("firesteel.threads", "8")],
 ];

@@ -17,12 +17,25 @@ fn seed() -> (String, &'static str) {
     number.map_or(("0".to_owned(), "there is no commit"), |number| (number.to_string(), "from the commit"))
 }
 
+fn run(args: &[&str]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_firesteel-sql-tests")).args(args).output().unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
 #[test]
 fn the_suite_passes_under_a_sample_of_the_matrix() {
     let (seed, origin) = seed();
     println!("SEED={seed}, {origin}");
-    let output = Command::new(env!("CARGO_BIN_EXE_firesteel-sql-tests")).args(["--sample", &seed]).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "with SEED={seed}:\n{text}");
+    let (passed, text) = run(&["--sample", &seed]);
+    assert!(passed, "with SEED={seed}:\n{text}");
     assert_eq!(text.matches(" passed, 0 failed").count(), 4, "{text}");
+}
+
+/// All of them: `firesteel-sql-tests --random 2000`, in a release build.
+#[test]
+fn random_queries_return_the_same_rows_whatever_is_decided() {
+    let (seed, origin) = seed();
+    println!("SEED={seed}, {origin}");
+    let (passed, text) = run(&["--random", "60", "--seed", &seed]);
+    assert!(passed && text.contains(" 0 differences"), "with SEED={seed}:\n{text}");
 }

@@ -31,6 +31,8 @@ pub struct Config {
     pub temp_dir: String,
     /// `firesteel.adaptive.force`
     pub force_adaptive: bool,
+    /// `firesteel.adaptive.adversarial`, a seed
+    pub adversarial: Option<u64>,
     /// `spark.sql.ansi.enabled`
     pub ansi: bool,
     /// `spark.sql.session.timeZone`
@@ -115,6 +117,8 @@ settings! {
         "Folder for files that queries write for themselves.";
     "firesteel.adaptive.force", force_adaptive, parse_bool, ToString::to_string,
         "For tests: adaptive rules act on any size, so that tiny inputs exercise them.";
+    "firesteel.adaptive.adversarial", adversarial, |s: &str| if s.is_empty() { Some(None) } else { s.parse().ok().map(Some) }, |seed: &Option<u64>| seed.map_or_else(String::new, |seed| seed.to_string()),
+        "For tests: a seed for random legal decisions, instead of the best ones, whenever a query is planned; empty is off.";
     "spark.sql.ansi.enabled", ansi, parse_bool, ToString::to_string,
         "When true, overflows and bad casts are errors; otherwise they give NULL or wrap around.";
     "spark.sql.session.timeZone", time_zone, parse_zone, Clone::clone,
@@ -160,6 +164,7 @@ impl Default for Config {
             exchange_mode: ExchangeMode::Auto,
             temp_dir: std::env::temp_dir().to_string_lossy().into_owned(),
             force_adaptive: false,
+            adversarial: None,
             ansi: true,
             time_zone: "UTC".to_owned(),
             case_sensitive: false,

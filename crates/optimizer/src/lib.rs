@@ -5,6 +5,7 @@
 //! ended stages left. There is no I/O, clock, randomness or iteration over hash maps in this crate, so
 //! that the same query has the same plan on every machine and a recorded run can be planned again.
 
+mod adversary;
 pub mod join_order;
 pub mod lower;
 pub mod optimizer;

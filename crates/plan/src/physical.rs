@@ -150,6 +150,22 @@ pub struct HashJoin {
     pub filters: Vec<(FilterId, usize)>,
 }
 
+impl HashJoin {
+    /// The keys of the left and the right side, and the text that names the join, whichever side is left.
+    pub fn key_texts(on: &[JoinKey]) -> ([String; 2], String) {
+        let text = |of: fn(&JoinKey) -> &Expr| on.iter().map(|key| of(key).to_string()).collect::<Vec<_>>().join(", ");
+        let (left, right) = (text(|key| &key.left), text(|key| &key.right));
+        let (first, second) = if left <= right { (&left, &right) } else { (&right, &left) };
+        let both = format!("{first} = {second}");
+        ([left, right], both)
+    }
+
+    /// The text that names the join in decisions.
+    pub fn key_text(&self) -> String {
+        Self::key_texts(&self.on).1
+    }
+}
+
 /// Who sees the table of a join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BuildMode {

@@ -60,16 +60,3 @@ impl TaskLayout {
         }
     }
 }
-
-/// One decision and the evidence for it, for `EXPLAIN ANALYZE` and the API.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Note {
-    /// Plan version, from 0 (the initial plan).
-    pub version: u32,
-    /// The rule that decided.
-    pub rule: &'static str,
-    /// The stage or exchange that gave the evidence, in words: `stage 1`.
-    pub subject: String,
-    /// What was decided and why, with estimated and actual figures.
-    pub because: String,
-}

@@ -8,6 +8,7 @@ use firesteel_plan::{JoinKey, JoinKind, LogicalOp, LogicalPlan, Statistics};
 
 use super::enumerate::{Set, Tree};
 use super::reorders;
+use crate::adversary::Adversary;
 use crate::rule::OptimizerContext;
 use crate::statistics::estimate;
 use crate::util::{as_join_key, column_set, filter, key_predicate, touches};
@@ -64,6 +65,11 @@ pub(super) fn collect(plan: &LogicalPlan, cx: &OptimizerContext<'_>) -> Region {
     let mut conjuncts = Vec::new();
     gather(plan, &mut region, &mut conjuncts, cx);
     region.renumber();
+    if let Some(adversary) = Adversary::of(cx.config) {
+        for leaf in &mut region.leaves {
+            leaf.stats.rows = adversary.belief(("leaf", leaf.columns.first()), leaf.stats.rows);
+        }
+    }
     for existence in 0..region.leaves.len() {
         let Some(join) = &region.leaves[existence].existence else { continue };
         let mut exprs: Vec<&Expr> = join.on.iter().map(|k| &k.left).collect();

@@ -16,6 +16,7 @@ use firesteel_plan::{
 
 use super::partitioning::{HashPart, Lowered, Part, read_partitioned};
 use super::{Described, Lowering};
+use crate::adversary::Adversary;
 use crate::stage_rules::is_overloaded;
 
 /// Bytes that a side must be smaller by for each reason not to build it.
@@ -30,15 +31,6 @@ mod factor {
 
 /// By the text of their keys: joins whose strategy is settled, with the keys of the side that is kept.
 pub(crate) type SettledJoins = BTreeMap<String, (BuildMode, String)>;
-
-/// The keys of the sides of a join, and the text that names the join, whichever side is left.
-pub(crate) fn key_texts(on: &[JoinKey]) -> ([String; 2], String) {
-    let text = |of: fn(&JoinKey) -> &Expr| on.iter().map(|key| of(key).to_string()).collect::<Vec<_>>().join(", ");
-    let (left, right) = (text(|key| &key.left), text(|key| &key.right));
-    let (first, second) = if left <= right { (&left, &right) } else { (&right, &left) };
-    let both = format!("{first} = {second}");
-    ([left, right], both)
-}
 
 /// The parts of [`LogicalOp::Join`].
 struct Parts<'a> {
@@ -81,7 +73,7 @@ impl Lowering<'_> {
         if self.settled.is_empty() {
             return None;
         }
-        let (sides, both) = key_texts(on);
+        let (sides, both) = HashJoin::key_texts(on);
         let (mode, build) = self.settled.get(&both)?;
         Some((*mode, if sides[0] == *build { Side::Left } else { Side::Right }))
     }
@@ -90,6 +82,9 @@ impl Lowering<'_> {
     fn build_side(&self, join: &Parts<'_>, sizes: [Estimate; 2], written: [bool; 2]) -> Side {
         if join.null_aware {
             return Side::Right;
+        }
+        if let Some(adversary) = Adversary::of(self.cx.config) {
+            return [Side::Left, Side::Right][adversary.below(("build", HashJoin::key_texts(join.on).1), 2) as usize];
         }
         let (mut left, mut right) = (sizes[0].bytes, sizes[1].bytes);
         match join.kind {

@@ -32,7 +32,7 @@ use firesteel_plan::{
 use crate::rule::OptimizerContext;
 use crate::statistics::{estimate, row_width};
 use crate::util::substitute;
-pub(crate) use join::{SettledJoins, key_texts};
+pub(crate) use join::SettledJoins;
 use later_filters::LaterFilters;
 use partitioning::{HashPart, Lowered, Part, read_partitioned};
 pub(crate) use partitioning::{spine_input, spine_leaf};
@@ -382,6 +382,15 @@ impl Lowering<'_> {
     /// Inputs whose tasks take any rows share a stage, as do those with one task each and those with
     /// equally many partitions. Otherwise, partitioned inputs end a stage of their own.
     fn union(&mut self, plan: &Described<'_>, inputs: Vec<Lowered>) -> Lowered {
+        // What is done to the rows of a union within a branch of another one would have to be done for each of its
+        // own branches: it ends a stage.
+        let nested = |plan: &PhysicalPlan| !is_union(plan) && is_union(spine_leaf(plan));
+        let apart = |lowering: &mut Self, input: Lowered| {
+            let plan = lowering.exchange(input, Distribution::Single, ExchangeOrigin::Planner);
+            Lowered { plan, part: Part::elastic() }
+        };
+        let inputs: Vec<Lowered> =
+            inputs.into_iter().map(|input| if nested(&input.plan) { apart(self, input) } else { input }).collect();
         let is_elastic = |input: &Lowered| matches!(input.part, Part::Elastic { .. }) || streams_values(&input.plan);
         let counts: Vec<Option<u32>> = inputs
             .iter()
@@ -397,16 +406,11 @@ impl Lowering<'_> {
         {
             (Part::Partitioned(HashPart::unknown(*count)), inputs)
         } else {
-            let apart = |input: Lowered| {
-                if is_elastic(&input) {
-                    return input;
-                }
-                let plan = self.exchange(input, Distribution::Single, ExchangeOrigin::Planner);
-                Lowered { plan, part: Part::elastic() }
-            };
+            let apart = |input: Lowered| if is_elastic(&input) { input } else { apart(self, input) };
             (Part::elastic(), inputs.into_iter().map(apart).collect())
         };
-        let inputs = inputs.into_iter().map(|input| input.plan).collect();
+        let branches = |input: Lowered| if is_union(&input.plan) { input.plan.inputs } else { vec![input.plan] };
+        let inputs = inputs.into_iter().flat_map(branches).collect();
         Lowered { plan: self.node(plan, PhysicalOp::Union, inputs), part }
     }
 
@@ -479,6 +483,10 @@ impl Lowering<'_> {
         };
         Ok(Lowered { plan, part: input.part })
     }
+}
+
+fn is_union(plan: &PhysicalPlan) -> bool {
+    matches!(plan.op, PhysicalOp::Union)
 }
 
 /// Literal rows and what is done to each of them alone. One task of an elastic stage takes the rows; what

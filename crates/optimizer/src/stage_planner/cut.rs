@@ -8,8 +8,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use firesteel_common::{ExchangeId, Result, StageId};
-use firesteel_plan::{BuildMode, Exchange, FilterSource, Note, PhysicalOp, PhysicalPlan, ReadMode, Stage, TaskLayout};
+use firesteel_common::{ExchangeId, NodeId, Result, StageId};
+use firesteel_plan::{
+    BuildMode, Effect, Exchange, FilterSource, Note, PhysicalOp, PhysicalPlan, ReadMode, Stage, TaskLayout,
+};
 
 use super::{Facts, StagePlanner, Step};
 use crate::lower::{LoweredPlan, REUSE, Spread, StartedExchange, pin_of, read_of};
@@ -52,12 +54,9 @@ impl StagePlanner {
                 && (running || !all_held)
             {
                 if self.held.insert(node.origin) {
-                    step.notes.push(Note {
-                        version: self.version,
-                        rule: HOLD_BACK,
-                        subject: format!("exchange over {}", columns_text(node)),
-                        because: reason,
-                    });
+                    let subject = format!("exchange over {}", columns_text(node));
+                    let note = Note::new(self.version, HOLD_BACK, subject, reason);
+                    step.notes.push(note.effect(Effect::Held).nodes([node.id]));
                 }
                 continue;
             }
@@ -99,15 +98,14 @@ impl StagePlanner {
             }
         });
         let Some(node) = found else { return Ok(()) };
-        if let Some((origin, pinned)) = pin_of(&plan.root, twin, &read_of(node, id, cx)) {
+        let read = read_of(node, id, cx);
+        let pinned_read = read.id;
+        if let Some((origin, pinned)) = pin_of(&plan.root, twin, &read) {
             self.pin(origin, pinned, cx)?;
             self.forget_joins(node);
-            step.notes.push(Note {
-                version: self.version,
-                rule: REUSE,
-                subject: format!("stage {id}"),
-                because: format!("its rows are read for {} too: an equal exchange is not run", columns_text(node)),
-            });
+            let because = format!("its rows are read for {} too: an equal exchange is not run", columns_text(node));
+            let note = Note::new(self.version, REUSE, format!("stage {id}"), because);
+            step.notes.push(note.effect(Effect::Reused(StageId(id.0))).nodes([pinned_read]));
         }
         Ok(())
     }
@@ -179,11 +177,13 @@ impl StagePlanner {
             TaskLayout::PerInput(vec![one_task(&reads)])
         } else {
             let layout = self.layout(&body, &reads, facts, cx)?;
+            let nodes = self.label_reads(&body, &layout);
+            let effect = Effect::Divided { stage: StageId(number), tasks: layout.tasks.len() as u32 };
             for (rule, because) in &layout.decisions {
-                let subject = format!("stage {number}");
-                step.notes.push(Note { version: self.version, rule, subject, because: because.clone() });
+                let note = Note::new(self.version, rule, format!("stage {number}"), because.clone());
+                let note = note.effect(effect.clone()).nodes(nodes.iter().copied());
+                step.notes.push(reads.iter().fold(note, |note, id| self.with_counted(note, *id)));
             }
-            self.label_reads(&body, &layout);
             TaskLayout::PerInput(layout.tasks)
         };
         let filters = self.filters_of(&body, plan, number, step);
@@ -200,16 +200,16 @@ impl StagePlanner {
                 let keys =
                     self.started.get(&source.exchange).and_then(|s| s.stats.as_ref()).map_or(0, |s| s.total_rows());
                 let column = request.filter_columns.get(*position).map(|(c, _)| c.to_string()).unwrap_or_default();
-                step.notes.push(Note {
-                    version: self.version,
-                    rule: "InjectRuntimeFilter",
-                    subject: format!("stage {}", source.exchange),
-                    because: format!(
-                        "stage {number} reads only rows of {} whose {column} is among its {} keys",
-                        table.name,
-                        firesteel_common::show::count(keys)
-                    ),
-                });
+                let because = format!(
+                    "stage {number} reads only rows of {} whose {column} is among its {} keys",
+                    table.name,
+                    firesteel_common::show::count(keys)
+                );
+                let effect = Effect::Filtered { stage: StageId(number), table: table.name.to_string(), column, keys };
+                let note =
+                    Note::new(self.version, "InjectRuntimeFilter", format!("stage {}", source.exchange), because);
+                let note = note.effect(effect).evidence(table.name.to_string(), Some(node.estimate), None);
+                step.notes.push(self.with_counted(note.nodes([node.id]), source.exchange));
                 if !filters.contains(source) {
                     filters.push(*source);
                 }
@@ -236,13 +236,19 @@ impl StagePlanner {
         tasks_by_partition(&StageInputs { plan, inputs, partitions, config: cx.config, workers: facts.workers() })
     }
 
-    /// Remembers for display how the rules changed the reads.
-    fn label_reads(&mut self, plan: &PhysicalPlan, layout: &Layout) {
+    /// With what the stage that wrote `exchange` has counted.
+    fn with_counted(&self, note: Note, exchange: ExchangeId) -> Note {
+        let estimated = self.stages.get(exchange.0 as usize).map(|stage| stage.plan.estimate);
+        note.evidence(format!("stage {exchange}"), estimated, self.counted(&[exchange]))
+    }
+
+    /// Remembers for display how the rules changed the reads, which are returned.
+    fn label_reads(&mut self, plan: &PhysicalPlan, layout: &Layout) -> Vec<NodeId> {
         let label = match (layout.coalesced, layout.skewed) {
             (true, true) => "coalesced and skewed",
             (true, false) => "coalesced",
             (false, true) => "skewed",
-            (false, false) => return,
+            (false, false) => return Vec::new(),
         };
         let mut nodes = Vec::new();
         plan.visit(&mut |node| {
@@ -250,7 +256,8 @@ impl StagePlanner {
                 nodes.push(node.id);
             }
         });
-        self.reads.extend(nodes.into_iter().map(|id| (id, label)));
+        self.reads.extend(nodes.iter().map(|id| (*id, label)));
+        nodes
     }
 
     /// One task per worker, fewer if there is little to do.

@@ -16,8 +16,9 @@ use std::fmt;
 
 use firesteel_common::{Error, ExchangeId, ExchangeStats, NodeId, Result, StageId};
 use firesteel_expr::ColumnRef;
-use firesteel_plan::{LogicalPlan, Note, PhysicalOp, PhysicalPlan, Stage};
+use firesteel_plan::{Effect, LogicalPlan, Note, PhysicalOp, PhysicalPlan, Stage};
 
+use crate::adversary::Adversary;
 use crate::lower::{LoweredPlan, StartedExchange, lower};
 use crate::optimizer::Optimizer;
 use crate::rule::OptimizerContext;
@@ -107,6 +108,16 @@ impl StagePlanner {
     /// Takes in what has ended and says what to start. To be called once at the beginning and whenever
     /// an exchange has finished.
     pub fn step(&mut self, facts: &dyn Facts, cx: &OptimizerContext<'_>) -> Result<Step> {
+        match Adversary::of(cx.config) {
+            None => self.planned(facts, cx),
+            Some(adversary) => {
+                let config = adversary.settings(self.stages.len() as u32, cx.config);
+                self.planned(facts, &OptimizerContext { config: &config, ..*cx })
+            }
+        }
+    }
+
+    fn planned(&mut self, facts: &dyn Facts, cx: &OptimizerContext<'_>) -> Result<Step> {
         let mut step = Step { done: self.done, ..Step::default() };
         let ended = self.take_facts(facts);
         let first = self.initial.is_none();
@@ -244,12 +255,9 @@ impl StagePlanner {
                 step.release.push(id);
             } else {
                 step.cancel.push(StageId(id.0));
-                step.notes.push(Note {
-                    version: self.version,
-                    rule: "CancelStage",
-                    subject: format!("stage {id}"),
-                    because: "its rows are no longer needed by the plan".to_owned(),
-                });
+                let because = "its rows are no longer needed by the plan";
+                let note = Note::new(self.version, "CancelStage", format!("stage {id}"), because);
+                step.notes.push(note.effect(Effect::StageCancelled(StageId(id.0))));
             }
         }
     }

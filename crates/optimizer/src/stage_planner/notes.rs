@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use firesteel_common::{ExchangeId, NodeId, show};
-use firesteel_plan::{BuildMode, Estimate, Note, PhysicalOp, PhysicalPlan};
+use firesteel_plan::{BuildMode, Effect, Estimate, HashJoin, Note, PhysicalOp, PhysicalPlan};
 
 use super::StagePlanner;
-use crate::lower::{SettledJoins, key_texts};
+use crate::lower::SettledJoins;
 use crate::rule::OptimizerContext;
 
 /// Name of the choice of strategy and build side, for `spark.sql.adaptive.optimizer.excludedRules`.
@@ -50,7 +50,7 @@ fn collect(plan: &PhysicalPlan, parent: Option<&str>, out: &mut Vec<JoinView>) {
             estimate: plan.estimate,
             reads: plan.reads().into_iter().map(|(id, _)| id).collect(),
         };
-        let ([left_keys, right_keys], keys) = key_texts(&join.on);
+        let ([left_keys, right_keys], keys) = HashJoin::key_texts(&join.on);
         let (left, right) = (side(left, left_keys), side(right, right_keys));
         own = Some(keys.clone());
         out.push(JoinView {
@@ -96,16 +96,19 @@ impl StagePlanner {
     pub(super) fn compare(&self, new: &[JoinView], ended: &[ExchangeId], cx: &OptimizerContext<'_>) -> Vec<Note> {
         let mut notes = Vec::new();
         let subject = stages_text(ended);
-        let note =
-            |rule, subject: &str, because| Note { version: self.version, rule, subject: subject.to_owned(), because };
+        let note = |rule, subject: &str, because: String| Note::new(self.version, rule, subject, because);
         let by_keys: BTreeMap<&str, &JoinView> = new.iter().map(|join| (join.keys.as_str(), join)).collect();
         for old in &self.joins {
             let Some(join) = by_keys.get(old.keys.as_str()) else { continue };
             let evidence: Vec<ExchangeId> =
                 ended.iter().copied().filter(|id| join.sides.iter().any(|side| side.reads.contains(id))).collect();
             let subject = if evidence.is_empty() { subject.clone() } else { stages_text(&evidence) };
-            for because in changes(old, join, cx) {
-                notes.push(note(JOIN_SELECTION, &subject, because));
+            for (because, effect) in changes(old, join, cx) {
+                let note = note(JOIN_SELECTION, &subject, because).effect(effect).nodes([join.node]);
+                notes.push(join.sides.iter().fold(note, |note, side| {
+                    let before = old.side(&side.keys).map(|side| side.estimate);
+                    note.evidence(side.keys.clone(), before, Some(side.estimate))
+                }));
             }
         }
         let gone: Vec<&JoinView> = self.joins.iter().filter(|j| !by_keys.contains_key(j.keys.as_str())).collect();
@@ -119,18 +122,34 @@ impl StagePlanner {
                     (stages_text(&empty), "a side returned no rows")
                 };
                 let because = format!("the join on {} was removed: {why}{}", join.keys, self.surprise(join));
-                notes.push(note("AQEPropagateEmptyRelation", &subject, because));
+                let effect = Effect::JoinRemoved { join: join.keys.clone() };
+                let note = note("AQEPropagateEmptyRelation", &subject, because).effect(effect);
+                notes.push(join.sides.iter().fold(note, |note, side| {
+                    note.evidence(side.keys.clone(), Some(side.estimate), self.counted(&side.reads))
+                }));
             }
         } else if !gone.is_empty() || moved {
-            let order = |joins: &[JoinView]| joins.iter().rev().map(|j| j.keys.clone()).collect::<Vec<_>>().join("; ");
-            let because = format!("joins are now done in the order [{}], before [{}]", order(new), order(&self.joins));
-            notes.push(note("CostBasedJoinReorder", &subject, because));
+            let order = |joins: &[JoinView]| joins.iter().rev().map(|j| j.keys.clone()).collect::<Vec<_>>();
+            let (from, to) = (order(&self.joins), order(new));
+            let because = format!("joins are now done in the order [{}], before [{}]", to.join("; "), from.join("; "));
+            let note = note("CostBasedJoinReorder", &subject, because).nodes(new.iter().map(|join| join.node));
+            let note = note.effect(Effect::JoinOrder { from, to });
+            notes.push(
+                ended.iter().fold(note, |note, id| note.evidence(format!("stage {id}"), None, self.counted(&[*id]))),
+            );
         }
         notes
     }
 
     fn is_empty(&self, exchange: ExchangeId) -> bool {
         self.started.get(&exchange).and_then(|s| s.stats.as_ref()).is_some_and(|stats| stats.total_rows() == 0)
+    }
+
+    /// What was counted of the only exchange among `reads`.
+    pub(super) fn counted(&self, reads: &[ExchangeId]) -> Option<Estimate> {
+        let [id] = reads else { return None };
+        let stats = self.started.get(id)?.stats.as_ref()?;
+        Some(Estimate { rows: stats.total_rows() as f64, bytes: stats.total_bytes() as f64, exact: true })
     }
 
     /// What was expected of the sides of a join that is gone.
@@ -144,8 +163,8 @@ impl StagePlanner {
     }
 }
 
-/// Sentences on what is different in `new`.
-fn changes(old: &JoinView, new: &JoinView, cx: &OptimizerContext<'_>) -> Vec<String> {
+/// What is different in `new`, in sentences and as data.
+fn changes(old: &JoinView, new: &JoinView, cx: &OptimizerContext<'_>) -> Vec<(String, Effect)> {
     let mut out = Vec::new();
     let evidence = |side: &JoinSide| {
         let before = old.side(&side.keys).map(|side| size_text(&side.estimate)).unwrap_or_default();
@@ -163,17 +182,20 @@ fn changes(old: &JoinView, new: &JoinView, cx: &OptimizerContext<'_>) -> Vec<Str
             BuildMode::Shared => "BroadcastHashJoin instead of ShuffledHashJoin",
             BuildMode::Partitioned => "ShuffledHashJoin instead of BroadcastHashJoin",
         };
-        out.push(format!("{text} on {}: {} (limit {limit})", new.keys, evidence(build)));
+        let because = format!("{text} on {}: {} (limit {limit})", new.keys, evidence(build));
+        out.push((because, Effect::JoinStrategy { join: new.keys.clone(), from: old.mode, to: new.mode }));
     }
     if old.build_side().keys != build.keys {
         let other = &new.sides[1 - new.build];
-        out.push(format!(
+        let because = format!(
             "build side of the join on {} is now {}: {}; {}",
             new.keys,
             build.keys,
             evidence(build),
             evidence(other)
-        ));
+        );
+        let (from, to) = (old.build_side().keys.clone(), build.keys.clone());
+        out.push((because, Effect::BuildSide { join: new.keys.clone(), from, to }));
     }
     out
 }

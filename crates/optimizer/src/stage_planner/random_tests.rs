@@ -210,7 +210,10 @@ fn run(seed: u64) {
     let mode = random.pick(&["auto", "auto", "partitioned", "serialized"]);
     let limit = random.pick(&["auto", "1MB", "-1"]);
     let force = random.pick(&["true", "false"]);
+    let seed_text = seed.to_string();
+    let adversarial = random.pick(&["", "", seed_text.as_str()]);
     let mut query = Query::new(&[
+        ("firesteel.adaptive.adversarial", adversarial),
         ("spark.sql.adaptive.enabled", adaptive),
         ("firesteel.exchange.mode", mode),
         ("spark.sql.autoBroadcastJoinThreshold", limit),
