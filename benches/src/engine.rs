@@ -10,7 +10,7 @@ use futures::FutureExt;
 use crate::data::Table;
 use crate::environment;
 use crate::failure::Failure;
-use crate::report::{Iteration, Status, rounded};
+use crate::report::{Decision, Iteration, Status, rounded};
 use crate::verify::Rows;
 
 /// How long a cancelled query may take to stop.
@@ -36,7 +36,7 @@ pub(crate) struct Counters {
     pub(crate) stages: usize,
     pub(crate) tasks: u32,
     pub(crate) shuffle_bytes: u64,
-    pub(crate) decisions: Vec<String>,
+    pub(crate) decisions: Vec<Decision>,
 }
 
 /// Why there are no rows.
@@ -117,11 +117,7 @@ fn counters(handle: &QueryHandle) -> Counters {
         stages: report.stages.len(),
         tasks: report.tasks(),
         shuffle_bytes: report.shuffle_bytes(),
-        decisions: report
-            .notes
-            .iter()
-            .map(|n| format!("plan {}: {} ({}): {}", n.version, n.rule, n.subject, n.because))
-            .collect(),
+        decisions: report.notes.iter().map(Decision::of).collect(),
     }
 }
 

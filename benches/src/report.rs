@@ -91,7 +91,7 @@ pub(crate) struct QueryResult {
     pub(crate) tasks: u32,
     pub(crate) shuffle_bytes: u64,
     /// Decisions of the planner while it ran.
-    pub(crate) decisions: Vec<String>,
+    pub(crate) decisions: Vec<Decision>,
 }
 
 /// Figures over all queries that are right.
@@ -104,6 +104,52 @@ pub(crate) struct Summary {
     /// Geometric mean of the medians.
     pub(crate) geomean_ms: Option<f64>,
     pub(crate) peak_rss_bytes: Option<u64>,
+}
+
+/// A decision of the planner.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Decision {
+    /// Version of the plan that it led to.
+    pub(crate) version: u32,
+    pub(crate) rule: String,
+    pub(crate) subject: String,
+    pub(crate) because: String,
+    /// What changed: `join_strategy`, `build_side` and so on.
+    pub(crate) effect: String,
+    pub(crate) evidence: Vec<Evidence>,
+}
+
+/// A size that a decision rests on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Evidence {
+    pub(crate) of: String,
+    pub(crate) estimated_rows: Option<f64>,
+    pub(crate) estimated_bytes: Option<f64>,
+    pub(crate) rows: Option<f64>,
+    pub(crate) bytes: Option<f64>,
+    /// Whether `rows` were counted.
+    pub(crate) exact: bool,
+}
+
+impl Decision {
+    pub(crate) fn of(note: &firesteel::Note) -> Self {
+        let evidence = note.evidence.iter().map(|evidence| Evidence {
+            of: evidence.of.clone(),
+            estimated_rows: evidence.estimated.map(|size| size.rows),
+            estimated_bytes: evidence.estimated.map(|size| size.bytes),
+            rows: evidence.actual.map(|size| size.rows),
+            bytes: evidence.actual.map(|size| size.bytes),
+            exact: evidence.actual.is_some_and(|size| size.exact),
+        });
+        Self {
+            version: note.version,
+            rule: note.rule.to_owned(),
+            subject: note.subject.clone(),
+            because: note.because.clone(),
+            effect: note.effect.name().to_owned(),
+            evidence: evidence.collect(),
+        }
+    }
 }
 
 impl QueryResult {

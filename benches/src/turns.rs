@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::engine::{Engine, Unfinished, rows_of};
-use crate::report::{median, rounded};
+use crate::report::{Decision, median, rounded};
 use crate::verify::Rows;
 
 /// Something that takes part.
@@ -27,7 +27,7 @@ pub(crate) struct Measured {
     pub(crate) times_ms: Vec<f64>,
     pub(crate) median_ms: f64,
     /// Decisions of the planner in the last run.
-    pub(crate) decisions: Vec<String>,
+    pub(crate) decisions: Vec<Decision>,
 }
 
 /// The rows of a query, sorted, so that any order is the same.

@@ -64,6 +64,12 @@ pub(crate) fn main() -> ExitCode {
 /// The shell that the arguments ask for.
 fn start(args: &Args) -> Result<Shell, (Failure, u8)> {
     let mut builder = Session::builder();
+    if io::stdout().is_terminal()
+        && args.output.is_none()
+        && let Some((width, _)) = terminal_size::terminal_size()
+    {
+        builder = builder.config("firesteel.explain.width", width.0);
+    }
     for (key, value) in args.settings() {
         builder = builder.config(key, value);
     }

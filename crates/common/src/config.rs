@@ -29,6 +29,8 @@ pub struct Config {
     pub exchange_mode: ExchangeMode,
     /// `firesteel.temp.dir`
     pub temp_dir: String,
+    /// `firesteel.explain.width`, characters
+    pub explain_width: usize,
     /// `firesteel.adaptive.force`
     pub force_adaptive: bool,
     /// `firesteel.adaptive.adversarial`, a seed
@@ -115,6 +117,8 @@ settings! {
         "auto, partitioned (never shared) or serialized (as between processes).";
     "firesteel.temp.dir", temp_dir, |s: &str| Some(s.to_owned()), Clone::clone,
         "Folder for files that queries write for themselves.";
+    "firesteel.explain.width", explain_width, |s: &str| s.parse().ok(), ToString::to_string,
+        "Characters of a line of EXPLAIN ANALYZE; with enough, it has both plans side by side. The shell sets it to the terminal's.";
     "firesteel.adaptive.force", force_adaptive, parse_bool, ToString::to_string,
         "For tests: adaptive rules act on any size, so that tiny inputs exercise them.";
     "firesteel.adaptive.adversarial", adversarial, |s: &str| if s.is_empty() { Some(None) } else { s.parse().ok().map(Some) }, |seed: &Option<u64>| seed.map_or_else(String::new, |seed| seed.to_string()),
@@ -163,6 +167,7 @@ impl Default for Config {
             batch_rows: 8192,
             exchange_mode: ExchangeMode::Auto,
             temp_dir: std::env::temp_dir().to_string_lossy().into_owned(),
+            explain_width: 0,
             force_adaptive: false,
             adversarial: None,
             ansi: true,

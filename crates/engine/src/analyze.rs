@@ -11,24 +11,16 @@ use firesteel_scheduler::{QueryReport, StageReport};
 use crate::query::{QueryHandle, not_ended};
 
 /// The text of EXPLAIN ANALYZE.
-pub(crate) fn analyzed(handle: &QueryHandle) -> Result<String> {
+/// `width`: columns that a line may have; with enough, both plans are side by side.
+pub(crate) fn analyzed(handle: &QueryHandle, width: usize) -> Result<String> {
     let report = handle.report().ok_or_else(not_ended)?;
-    let mut text = String::from("== Final Plan ==\n");
-    if let Some(plan) = &report.final_plan {
-        text.push_str(&measured_plan(plan, &report));
-        text.push_str("Time is summed over tasks. Memory is the most that all tasks had reserved at a time.\n");
-    }
-    text.push_str("\n== Initial Plan ==\n");
-    if let Some(initial) = &report.initial_plan {
-        let options = DisplayOptions { estimates: true, ..DisplayOptions::default() };
-        text.push_str(&physical_text_with(initial, &options));
-    }
+    let mut text = plans(&report, width);
     text.push_str("\n== Decisions ==\n");
     if report.notes.is_empty() {
         text.push_str("(none: the initial plan was kept)\n");
     }
-    for note in &report.notes {
-        let _ = writeln!(text, "plan {}: {} ({}): {}", note.version, note.rule, note.subject, note.because);
+    for (number, note) in report.notes.iter().enumerate() {
+        let _ = writeln!(text, "[{}] {note}", number + 1);
     }
     text.push_str("\n== Stages ==\n");
     text.push_str(&stages(&report.stages));
@@ -43,6 +35,62 @@ pub(crate) fn analyzed(handle: &QueryHandle) -> Result<String> {
         show::bytes(report.peak_memory)
     );
     Ok(text)
+}
+
+/// The final plan with what was measured, and the initial one beside or below it.
+fn plans(report: &QueryReport, width: usize) -> String {
+    const ABOUT: &str = "Time is summed over tasks. Memory is the most that all tasks had reserved at a time.\n";
+    let last = report.final_plan.as_ref().map(|plan| measured_plan(plan, report)).unwrap_or_default();
+    let options = DisplayOptions { estimates: true, ..DisplayOptions::default() };
+    let first = report.initial_plan.as_ref().map(|plan| physical_text_with(plan, &options)).unwrap_or_default();
+    match side_by_side(&last, "== Final Plan ==", &first, "== Initial Plan ==", width) {
+        Some(both) => format!("{both}{ABOUT}"),
+        None => format!("== Final Plan ==\n{last}{ABOUT}\n== Initial Plan ==\n{first}"),
+    }
+}
+
+/// Two texts with their titles in two columns; lines of the second one are cut. `None` if there is not enough room.
+fn side_by_side(left: &str, left_title: &str, right: &str, right_title: &str, width: usize) -> Option<String> {
+    const GAP: &str = "  |  ";
+    /// What is left of a line must tell which operator it is.
+    const LEAST: usize = 48;
+    let own = left.lines().map(|line| line.chars().count()).max()?.max(left_title.len());
+    let room = width.checked_sub(own + GAP.len()).filter(|room| *room >= LEAST)?;
+    let lefts: Vec<&str> = std::iter::once(left_title).chain(left.lines()).collect();
+    let rights: Vec<&str> = std::iter::once(right_title).chain(right.lines()).collect();
+    let mut text = String::new();
+    for at in 0..lefts.len().max(rights.len()) {
+        let (left, right) = (lefts.get(at).copied().unwrap_or(""), rights.get(at).copied().unwrap_or(""));
+        let mut cut: String = right.chars().take(room).collect();
+        if right.chars().count() > room {
+            cut.pop();
+            cut.push('…');
+        }
+        let line = format!("{left:own$}{GAP}{cut}");
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    Some(text)
+}
+
+/// By node of the final plan: the decisions that changed it, as `<- [2] DynamicJoinSelection`.
+fn reasons(plan: &PhysicalPlan, report: &QueryReport) -> BTreeMap<NodeId, String> {
+    let mut all: BTreeMap<NodeId, String> = BTreeMap::new();
+    plan.visit(&mut |node| {
+        let join = match &node.op {
+            PhysicalOp::HashJoin(join) => Some(join.key_text()),
+            _ => None,
+        };
+        for (number, note) in report.notes.iter().enumerate() {
+            // A join that is planned again is another node; its keys are the same.
+            let same_join = join.is_some() && note.effect.join() == join.as_deref();
+            if same_join || note.nodes.contains(&node.id) {
+                let _ =
+                    write!(all.entry(node.id).or_insert_with(|| "  <-".to_owned()), " [{}] {}", number + 1, note.rule);
+            }
+        }
+    });
+    all
 }
 
 /// What is shown of a node. An empty cell does not apply.
@@ -102,14 +150,16 @@ fn measured_plan(plan: &PhysicalPlan, report: &QueryReport) -> String {
     let mut measured = measure(plan, report);
     let mut estimates: BTreeMap<NodeId, Estimate> = BTreeMap::new();
     plan.visit(&mut |node| estimates.extend([(node.id, node.estimate)]));
+    let mut reasons = reasons(plan, report);
     let mut table = Table::new(&["stage", "estimated", "rows", "time", "memory", "operator"]);
     for (node, line) in physical_lines(plan, &options) {
         let estimate = node.and_then(|id| estimates.get(&id)).map(|estimate| {
             let sign = if estimate.exact { "" } else { "≈" };
             format!("{sign}{}", show::count(estimate.rows.round() as u64))
         });
+        let reason = node.and_then(|id| reasons.remove(&id)).unwrap_or_default();
         let Measured { stage, rows, time, memory } = node.and_then(|id| measured.remove(&id)).unwrap_or_default();
-        table.add([stage, estimate.unwrap_or_default(), rows, time, memory, line]);
+        table.add([stage, estimate.unwrap_or_default(), rows, time, memory, format!("{line}{reason}")]);
     }
     table.text()
 }
@@ -178,5 +228,22 @@ impl<const N: usize> Table<N> {
             text.push('\n');
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::side_by_side;
+
+    #[test]
+    fn plans_are_side_by_side_where_there_is_room() {
+        let long = format!("Exchange {}", "x".repeat(80));
+        let both = side_by_side("a b\nc", "final", &format!("d\n{long}\ne"), "initial", 60).unwrap();
+        let lines: Vec<&str> = both.lines().collect();
+        assert_eq!(lines[..2], ["final  |  initial", "a b    |  d"]);
+        assert!(lines[2].starts_with("c      |  Exchange x") && lines[2].ends_with('…'));
+        assert_eq!((lines[2].chars().count(), lines[3]), (60, "       |  e"));
+        assert_eq!(side_by_side(&"y".repeat(30), "final", "d", "initial", 60), None);
+        assert_eq!(side_by_side("y", "final", "d", "initial", 0), None);
     }
 }

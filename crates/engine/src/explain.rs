@@ -41,7 +41,7 @@ pub(crate) async fn explain(df: &DataFrame, mode: ExplainMode) -> Result<String>
         while let Some(batch) = stream.next().await {
             batch?;
         }
-        return analyzed(stream.handle());
+        return analyzed(stream.handle(), df.session().config().explain_width);
     }
     let planned = plan(df).await?;
     let cost = DisplayOptions { estimates: true, ..DisplayOptions::default() };

@@ -110,7 +110,31 @@ impl QueryHandle {
         })
     }
 
-    /// The decisions of the stage planner, once it has ended.
+    /// The decisions of the stage planner, once it has ended: versions of the plan, rules, evidence and effect as fields,
+    /// and in words.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// use firesteel::{Effect, Session};
+    ///
+    /// let session = Session::builder().config("spark.sql.autoBroadcastJoinThreshold", 1000).build()?;
+    /// let few = "SELECT id FROM range(1000) GROUP BY id HAVING count(*) > 1 OR id < 3";
+    /// let sql = format!("SELECT count(*) FROM range(100000) JOIN ({few}) USING (id)");
+    /// let stream = session.sql(&sql).await?.stream()?;
+    /// let handle = stream.handle().clone();
+    /// stream.collect().await?;
+    /// for decision in handle.decisions() {
+    ///     if let Effect::JoinStrategy { join, from, to } = &decision.effect {
+    ///         println!("plan {}, {}: {join} is {to:?} instead of {from:?}", decision.version, decision.rule);
+    ///     }
+    ///     for evidence in &decision.evidence {
+    ///         let rows = |size: Option<firesteel::Estimate>| size.map(|size| size.rows);
+    ///         println!("{}: {:?} rows, {:?} estimated", evidence.of, rows(evidence.actual), rows(evidence.estimated));
+    ///     }
+    /// }
+    /// # Ok::<(), firesteel::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn decisions(&self) -> Vec<Note> {
         self.report().map(|report| report.notes.clone()).unwrap_or_default()
     }

@@ -83,6 +83,7 @@ impl QueryCoordinator {
         while self.tasks.next().await.is_some() {}
         self.report.total = self.start.elapsed();
         self.report.peak_memory = self.setup.services.memory.peak() as u64;
+        self.report.versions = self.setup.planner.version() + 1;
         self.report.initial_plan = self.setup.planner.initial_plan().cloned();
         self.report.final_plan = self.setup.planner.final_plan();
         if let Some(plan) = &self.report.final_plan {

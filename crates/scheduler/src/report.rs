@@ -57,6 +57,8 @@ pub struct StageReport {
 pub struct QueryReport {
     /// Stages in the order of their start.
     pub stages: Vec<StageReport>,
+    /// Versions of the plan: the initial one, and one for each time that facts led to planning again.
+    pub versions: u32,
     /// Decisions, in order.
     pub notes: Vec<Note>,
     /// The first physical plan.
