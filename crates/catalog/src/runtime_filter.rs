@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::*;
 use firesteel_common::hash::hash_columns;
 use firesteel_common::{FilterId, Result, Selection};
@@ -55,13 +56,7 @@ impl RuntimeFilter {
     #[inline]
     pub fn may_contain_integer(&self, value: i64) -> bool {
         match self {
-            RuntimeFilter::Bitmap { min, max, bits } => {
-                if value < *min || value > *max {
-                    return false;
-                }
-                let offset = value.wrapping_sub(*min) as u64;
-                bits[(offset >> 6) as usize] >> (offset & 63) & 1 == 1
-            }
+            RuntimeFilter::Bitmap { min, bits, .. } => bit(bits, *min, value),
             RuntimeFilter::Bloom { bounds, blocks } => {
                 if bounds.is_some_and(|(min, max)| value < min || value > max) {
                     return false;
@@ -92,21 +87,12 @@ impl RuntimeFilter {
         }
     }
 
-    fn select_integers(
-        &self,
-        rows: usize,
-        nulls: Option<&arrow::buffer::NullBuffer>,
-        value: impl Fn(usize) -> i64,
-    ) -> Selection {
-        let mut selected = vec![0u32; rows];
-        let mut count = 0;
-        for row in 0..rows {
-            selected[count] = row as u32;
-            let live = nulls.is_none_or(|n| n.is_valid(row));
-            count += usize::from(live && self.may_contain_integer(value(row)));
+    fn select_integers(&self, rows: usize, nulls: Option<&NullBuffer>, value: impl Fn(usize) -> i64) -> Selection {
+        match (self, nulls) {
+            (RuntimeFilter::Bitmap { min, bits, .. }, None) => passing(rows, |row| bit(bits, *min, value(row))),
+            (_, None) => passing(rows, |row| self.may_contain_integer(value(row))),
+            (_, Some(nulls)) => passing(rows, |row| nulls.is_valid(row) && self.may_contain_integer(value(row))),
         }
-        selected.truncate(count);
-        Selection::new(selected)
     }
 
     fn select_hashed(&self, keys: &ArrayRef) -> Result<Selection> {
@@ -121,6 +107,27 @@ impl RuntimeFilter {
         };
         Ok(Selection::new((0..keys.len()).filter(|row| passes(*row)).map(|row| row as u32).collect()))
     }
+}
+
+/// The bit of `value`, where that of `min` is the first; none is set for values beyond the last.
+#[inline]
+fn bit(bits: &[u64], min: i64, value: i64) -> bool {
+    // What is below the least value wraps to far beyond the last bit.
+    let offset = value.wrapping_sub(min) as u64;
+    bits.get((offset >> 6) as usize).is_some_and(|word| word >> (offset & 63) & 1 == 1)
+}
+
+/// The rows for which `passes`, found without branching on it.
+#[inline]
+fn passing(rows: usize, passes: impl Fn(usize) -> bool) -> Selection {
+    let mut selected = vec![0u32; rows];
+    let mut count = 0;
+    for row in 0..rows {
+        selected[count] = row as u32;
+        count += usize::from(passes(row));
+    }
+    selected.truncate(count);
+    Selection::new(selected)
 }
 
 /// The filters of a running query.

@@ -19,16 +19,14 @@ const MAX_DICTIONARY: usize = 1_024;
 
 /// Moves the values after `before` apart, so that each stands at its valid row of `n`.
 pub(super) fn spread<T: Copy + Default>(out: &mut Vec<T>, before: usize, n: usize, validity: &NullBuffer) {
-    let mut from = out.len();
-    out.resize(before + n, T::default());
-    for row in (0..n).rev() {
-        if validity.is_valid(row) {
-            from -= 1;
-            out[before + row] = out[from];
-        } else {
-            out[before + row] = T::default();
-        }
-    }
+    let values = out.split_off(before);
+    let mut next = 0;
+    // Without a branch on the bit, which nothing predicts.
+    out.extend(validity.iter().take(n).map(|valid| {
+        let value = values.get(next).copied().unwrap_or_default();
+        next += usize::from(valid);
+        if valid { value } else { T::default() }
+    }));
 }
 
 pub(super) fn floats<T: ArrowPrimitiveType>(

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array, new_null_array};
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::take;
 use arrow::datatypes::DataType;
 use firesteel_common::{Batch, Error, Result, Selection, TaskId};
@@ -366,7 +366,7 @@ fn build_indices(rows: &[u32]) -> UInt32Array {
     if !rows.contains(&NONE) {
         return UInt32Array::from(rows.to_vec());
     }
-    let valid: NullBuffer = rows.iter().map(|row| *row != NONE).collect::<Vec<bool>>().into();
+    let valid = NullBuffer::new(BooleanBuffer::collect_bool(rows.len(), |i| rows[i] != NONE));
     let values: Vec<u32> = rows.iter().map(|row| if *row == NONE { 0 } else { *row }).collect();
     UInt32Array::new(values.into(), Some(valid))
 }
