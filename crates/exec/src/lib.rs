@@ -4,6 +4,7 @@
 //! waiting happens at the source and at the sink of a pipeline only.
 
 pub mod context;
+mod gather;
 pub mod metrics;
 mod once;
 pub mod operator;

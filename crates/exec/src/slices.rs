@@ -1,17 +1,22 @@
 //! Tasks that share one partition: each reads a slice of its probe rows and all of its build rows.
 //!
 //! Slices of one partition make the hash tables of its joins once, together, and share the marks of build
-//! rows that have matched, so that a partition can be sliced under joins of any kind. The tables are given back
-//! when the last slice has ended.
+//! rows that have matched, so that a partition can be sliced under joins of any kind. At the first node that must see
+//! all rows of a key ([`PhysicalPlan::gathers`]) what each slice has made of its rows meets, and one task goes on.
+//! All that is shared is given back when the last slice has ended.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use firesteel_common::{NodeId, PartitionSpec};
-use firesteel_plan::{TaskInput, TaskLayout};
+use firesteel_plan::{PhysicalPlan, TaskInput, TaskLayout};
 
+use crate::gather::{Gather, GatherPoint};
 use crate::once::Once;
+use crate::operators::hash_aggregate::SliceGroups;
 use crate::operators::hash_join::JoinBuild;
+use crate::operators::window::SortedSlice;
 
 /// One slice among those of its partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,11 +34,15 @@ pub(crate) struct Slices {
     /// By partition, the slices that have not ended.
     left: BTreeMap<u32, AtomicUsize>,
     builds: BTreeMap<(NodeId, u32), Once<JoinBuild>>,
+    /// The node at which the slices of a partition meet, and by partition, where.
+    gatherer: Option<NodeId>,
+    groups: BTreeMap<u32, Arc<Gather<SliceGroups>>>,
+    rows: BTreeMap<u32, Arc<Gather<SortedSlice>>>,
 }
 
 impl Slices {
-    /// What `layout` says.
-    pub(crate) fn of(layout: &TaskLayout) -> Self {
+    /// What `layout` says of the tasks of `plan`.
+    pub(crate) fn of(layout: &TaskLayout, plan: &PhysicalPlan) -> Self {
         let TaskLayout::PerInput(inputs) = layout else { return Self::default() };
         let mut tasks: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for (task, input) in inputs.iter().enumerate() {
@@ -42,11 +51,15 @@ impl Slices {
             }
         }
         let left = tasks.iter().map(|(partition, tasks)| (*partition, AtomicUsize::new(tasks.len()))).collect();
+        let counts = || tasks.iter().map(|(partition, tasks)| (*partition, tasks.len() as u32));
+        let groups = counts().map(|(partition, count)| (partition, Arc::new(Gather::new(count)))).collect();
+        let rows = counts().map(|(partition, count)| (partition, Arc::new(Gather::new(count)))).collect();
         let slices = tasks.into_iter().flat_map(|(partition, tasks)| {
             let count = tasks.len() as u32;
             (0..count).zip(tasks).map(move |(index, task)| (task, Slice { partition, index, count }))
         });
-        Self { by_task: slices.collect(), left, builds: BTreeMap::new() }
+        let gatherer = plan.gatherer().map(|node| node.id);
+        Self { by_task: slices.collect(), left, builds: BTreeMap::new(), gatherer, groups, rows }
     }
 
     /// Makes room for the tables of the partitioned join `node`.
@@ -64,6 +77,21 @@ impl Slices {
         self.builds.get(&(node, slice.partition))
     }
 
+    /// Where `node` is to leave the groups of a task's slice, if it is to.
+    pub(crate) fn groups(&self, node: NodeId, task: u32) -> Option<GatherPoint<SliceGroups>> {
+        self.point(&self.groups, node, task)
+    }
+
+    /// Where `node` is to leave the rows of a task's slice, if it is to.
+    pub(crate) fn rows(&self, node: NodeId, task: u32) -> Option<GatherPoint<SortedSlice>> {
+        self.point(&self.rows, node, task)
+    }
+
+    fn point<T>(&self, all: &BTreeMap<u32, Arc<Gather<T>>>, node: NodeId, task: u32) -> Option<GatherPoint<T>> {
+        let slice = self.of_task(task).filter(|_| self.gatherer == Some(node))?;
+        Some(GatherPoint { gather: all.get(&slice.partition)?.clone(), index: slice.index })
+    }
+
     /// Notes that a task has ended well.
     pub(crate) fn end(&self, task: u32) {
         let Some(slice) = self.of_task(task) else { return };
@@ -71,6 +99,8 @@ impl Slices {
         if before == Some(1) {
             let own = self.builds.iter().filter(|((_, partition), _)| *partition == slice.partition);
             own.for_each(|(_, build)| build.forget());
+            self.groups.get(&slice.partition).into_iter().for_each(|groups| groups.forget());
+            self.rows.get(&slice.partition).into_iter().for_each(|rows| rows.forget());
         }
     }
 }
@@ -87,6 +117,7 @@ fn sliced(input: &TaskInput) -> Option<u32> {
 mod tests {
     use super::*;
     use firesteel_common::ExchangeId;
+    use firesteel_plan::{Estimate, PhysicalOp};
 
     #[test]
     fn slices_are_counted_by_partition() {
@@ -98,7 +129,15 @@ mod tests {
             slice(3, 0..1),
             slice(2, 5..9),
         ]);
-        let mut slices = Slices::of(&layout);
+        let plan = PhysicalPlan {
+            id: NodeId(0),
+            origin: NodeId(0),
+            op: PhysicalOp::Union,
+            inputs: Vec::new(),
+            output: Vec::new(),
+            estimate: Estimate::default(),
+        };
+        let mut slices = Slices::of(&layout, &plan);
         slices.add_join(NodeId(7));
         assert_eq!(slices.of_task(0), Some(Slice { partition: 2, index: 0, count: 2 }));
         assert_eq!(slices.of_task(1), None);

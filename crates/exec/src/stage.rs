@@ -72,7 +72,7 @@ impl StageExecution {
             blocks: BTreeMap::new(),
             builds: BTreeMap::new(),
             loops: BTreeMap::new(),
-            slices: Slices::of(&stage.tasks),
+            slices: Slices::of(&stage.tasks, &stage.plan),
             published: BTreeMap::new(),
             filtered: Once::default(),
             metrics: Mutex::default(),
@@ -368,13 +368,21 @@ impl StageExecution {
             PhysicalOp::Expand { projections } => Box::new(ExpandOperator::new(projections, columns, cx)?),
             PhysicalOp::HashAggregate(aggregate) => {
                 let groups_per_row = node.estimate.rows / first.estimate.rows.max(1.0);
-                Box::new(HashAggregateOperator::new(aggregate, columns, &node.output, cx)?.expect(groups_per_row))
+                let operator = HashAggregateOperator::new(aggregate, columns, &node.output, cx)?.expect(groups_per_row);
+                match self.slices.groups(node.id, cx.id.task) {
+                    Some(point) => Box::new(operator.gather(point, cx.reserve("HashAggregate"))),
+                    None => Box::new(operator),
+                }
             }
             PhysicalOp::Sort { keys } => Box::new(SortOperator::new(keys, columns, cx)?),
             PhysicalOp::TopK { keys, limit } => Box::new(TopKOperator::new(keys, *limit, columns, cx)?),
             PhysicalOp::Limit { skip, fetch } => Box::new(LimitOperator::new(*skip, *fetch)),
             PhysicalOp::Window { partition_by, order_by, calls } => {
-                Box::new(WindowOperator::new(partition_by, order_by, calls, columns, cx)?)
+                let operator = WindowOperator::new(partition_by, order_by, calls, columns, cx)?;
+                match self.slices.rows(node.id, cx.id.task) {
+                    Some(point) => Box::new(operator.gather(point, cx.reserve("Window"))),
+                    None => Box::new(operator),
+                }
             }
             PhysicalOp::HashJoin(join) => {
                 let table = builds.tables.get(&node.id).ok_or_else(|| missing("join table"))?.clone();

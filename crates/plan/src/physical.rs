@@ -303,6 +303,35 @@ impl PhysicalPlan {
         reads
     }
 
+    /// The input through which rows stream into a node that has one such input.
+    pub fn spine_input(&self) -> Option<&PhysicalPlan> {
+        let index = match &self.op {
+            PhysicalOp::HashJoin(join) => join.build.other().index(),
+            PhysicalOp::NestedLoopJoin { build, .. } => build.other().index(),
+            PhysicalOp::Union | PhysicalOp::Exchange(_) => return None,
+            _ => 0,
+        };
+        self.inputs.get(index)
+    }
+
+    /// Whether this node can put together what several tasks have made of slices of its input: it groups or orders
+    /// all rows of a partition, and what it has of a part can be merged.
+    pub fn gathers(&self) -> bool {
+        match &self.op {
+            PhysicalOp::HashAggregate(aggregate) => {
+                aggregate.mode != AggregateMode::Partial && !aggregate.keys.is_empty()
+            }
+            PhysicalOp::Window { partition_by, .. } => !partition_by.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// The lowest node on the spine that [gathers](Self::gathers), where slices of a partition meet.
+    pub fn gatherer(&self) -> Option<&PhysicalPlan> {
+        let below = self.spine_input().and_then(PhysicalPlan::gatherer);
+        below.or_else(|| self.gathers().then_some(self))
+    }
+
     /// Whether `input` of this node may arrive in several tasks that do not see each other's rows.
     /// The skew rule asks before it splits a partition.
     pub fn tolerates_slices(&self, input: usize) -> bool {

@@ -1,7 +1,9 @@
 //! Partitions that are larger than others, in made-up statistics: when they are cut, and when not.
 
-use firesteel_common::{ExchangeId, PartitionSpec};
-use firesteel_plan::{JoinKind, LogicalPlan, TaskInput, TaskLayout};
+use firesteel_common::hash::partition_of;
+use firesteel_common::{ExchangeId, NodeId, PartitionSpec};
+use firesteel_expr::Expr;
+use firesteel_plan::{JoinKind, LogicalOp, LogicalPlan, RepartitionKind, TaskInput, TaskLayout};
 
 use super::tests::Query;
 use super::{StagePlanner, Step};
@@ -158,4 +160,51 @@ fn a_node_that_must_see_all_rows_of_a_key_gets_an_exchange_of_its_own_over_a_ske
     let (_, step) = joined(&[], JoinKind::Left, hot, counted);
     assert!(!step.done);
     assert_eq!(slices(&step).len(), 10);
+}
+
+/// The step that groups or orders one exchange, which `node` puts over rows distributed by its key.
+fn gathered(sizes: Vec<u64>, hot: Option<u64>, node: impl Fn(&Query, LogicalPlan) -> LogicalPlan) -> Step {
+    let mut query = Query::new(&[("spark.sql.shuffle.partitions", "32")]);
+    let (scan, [key, _]) = query.table("t", 100_000_000);
+    let kind = RepartitionKind::Hash(vec![Expr::Column(key)]);
+    let rows = LogicalPlan::unary(query.ids.node(), LogicalOp::Repartition { kind, partitions: None }, scan);
+    let mut planner = query.planner(node(&query, rows));
+    query.step(&mut planner);
+    query.finish(0, sizes);
+    if let (Some(hot), Some(stats)) = (hot, query.exchanges.get_mut(&BUILD)) {
+        // A hash whose partition is 3.
+        let hash = (0..).find(|hash| partition_of(*hash << 32, 32) == 3).unwrap() << 32;
+        stats.hot_keys = vec![(hash, hot)];
+    }
+    query.step(&mut planner)
+}
+
+fn cut(step: &Step) -> usize {
+    tasks(step).iter().filter(|t| matches!(t.specs[&BUILD], PartitionSpec::Slice { .. })).count()
+}
+
+#[test]
+fn a_hot_partition_of_a_window_is_sorted_by_several_tasks() {
+    let window = |_: &Query, plan: LogicalPlan| {
+        let partition_by = vec![Expr::Column(plan.columns()[0].clone())];
+        let op = LogicalOp::Window { partition_by, order_by: Vec::new(), calls: Vec::new() };
+        LogicalPlan::unary(NodeId(900), op, plan)
+    };
+    let step = gathered(with_hot(312_500, 10_000_000), None, window);
+    assert_eq!(cut(&step), 3);
+    assert_eq!(step.notes[0].rule, "AddPartitions");
+    assert_eq!(cut(&gathered(vec![312_500; 32], None, window)), 0);
+}
+
+#[test]
+fn a_partition_of_one_hot_group_is_grouped_by_several_tasks_and_one_of_many_groups_is_not() {
+    let count = |query: &Query, plan: LogicalPlan| {
+        let key = plan.columns()[0].clone();
+        query.count_by(plan, Some(&key))
+    };
+    let step = gathered(with_hot(312_500, 10_000_000), Some(9_000_000), count);
+    assert_eq!(cut(&step), 3);
+    assert!(step.notes[0].because.contains("one key has about 9,000,000 rows"), "{}", step.notes[0].because);
+    assert_eq!(cut(&gathered(with_hot(312_500, 10_000_000), Some(1_000_000), count)), 0);
+    assert_eq!(cut(&gathered(with_hot(312_500, 10_000_000), None, count)), 0);
 }

@@ -8,11 +8,13 @@
 //! What is cut are the rows of the probe side, by number and not by block, so that one key, or one huge block, can
 //! be shared out. Each slice meets all of the partition of the other inputs; slices make their hash tables and
 //! note which build rows have matched together. So joins of any kind, and several of them, may stand between the
-//! read and the end of the stage; only nodes that must see all rows of a key may not.
+//! read and the end of the stage. At a node that must see all rows of a key, a window or the end of an aggregate,
+//! what the slices have made of their rows meets: sorted rows are merged by one task, and so are groups, where one
+//! of them has most of the rows of the partition (else there would be as much to merge as to group).
 
 use firesteel_common::hash::partition_of;
 use firesteel_common::{ExchangeId, ExchangeStats, PartitionSpec, show};
-use firesteel_plan::{PhysicalOp, PhysicalPlan, ReadMode, TaskInput};
+use firesteel_plan::{BuildMode, Distribution, PhysicalOp, PhysicalPlan, ReadMode, TaskInput};
 
 use super::{Layout, PerPartition, StageInputs};
 use crate::lower::spine_input;
@@ -28,7 +30,7 @@ const OVERLOAD: f64 = 2.0;
 
 /// Replaces skewed partitions by their slices.
 pub(super) fn split(stage: &StageInputs<'_>, partitions: &mut PerPartition, layout: &mut Layout) {
-    let Some(probe) = sliceable(stage.plan, false) else { return };
+    let Some(probe) = sliceable(stage.plan) else { return };
     // A side that reads the same exchange would be sliced with it.
     if stage.plan.reads().iter().filter(|(id, _)| *id == probe).count() > 1 {
         return;
@@ -41,7 +43,7 @@ pub(super) fn split(stage: &StageInputs<'_>, partitions: &mut PerPartition, layo
     // More slices than workers can share out only cost.
     let most = SLICES_PER_WORKER * stage.workers.max(1) as u64;
     for (i, rows) in stats.rows.iter().copied().enumerate() {
-        let Some(tasks) = partitions.get_mut(i) else { continue };
+        let Some(tasks) = partitions.get_mut(i).filter(|_| pays(stage, probe, i)) else { continue };
         let by_size = if skew { skews.iter().filter_map(|skew| skew.split(i)).max_by_key(|(n, _)| *n) } else { None };
         let (rule, split) = match by_size {
             Some(split) => (RULE, Some(split)),
@@ -60,7 +62,7 @@ pub(super) fn split(stage: &StageInputs<'_>, partitions: &mut PerPartition, layo
 /// Whether one partition would take several times as long as a fair share of the stage, if it must not be cut.
 pub(super) fn overloads(stage: &StageInputs<'_>) -> bool {
     let excluded = [RULE, SHARE_RULE].iter().any(|rule| stage.config.is_excluded_adaptively(rule));
-    if excluded || sliceable(stage.plan, false).is_none() {
+    if excluded || stage.plan.gatherer().is_some() || sliceable(stage.plan).is_none() {
         return false;
     }
     let sizes = (0..stage.partitions).map(|i| stage.bytes(i));
@@ -149,15 +151,32 @@ fn slices(task: &TaskInput, probe: ExchangeId, partition: u32, rows: u64, count:
     (0..count).map(slice).collect()
 }
 
-/// The exchange at the end of the spine, if it may be sliced and is the probe side of a partitioned join.
-fn sliceable(plan: &PhysicalPlan, below_join: bool) -> Option<ExchangeId> {
-    if let PhysicalOp::ExchangeRead { exchange, read: ReadMode::Partitioned } = plan.op {
-        return below_join.then_some(exchange);
+/// The exchange at the end of the spine, if its partitions may be sliced: slices meet at a node that gathers them, or
+/// the plan has a partitioned join and no node minds.
+fn sliceable(plan: &PhysicalPlan) -> Option<ExchangeId> {
+    let mut node = plan.gatherer().map_or(Some(plan), PhysicalPlan::spine_input)?;
+    let mut useful = plan.gatherer().is_some();
+    loop {
+        if let PhysicalOp::ExchangeRead { exchange, read: ReadMode::Partitioned } = node.op {
+            return useful.then_some(exchange);
+        }
+        useful |= matches!(&node.op, PhysicalOp::HashJoin(join) if join.mode == BuildMode::Partitioned);
+        let input = spine_input(&node.op)?;
+        if !node.tolerates_slices(input) {
+            return None;
+        }
+        node = node.inputs.get(input)?;
     }
-    let input = spine_input(&plan.op)?;
-    if !plan.tolerates_slices(input) {
-        return None;
-    }
-    let is_join = matches!(&plan.op, PhysicalOp::HashJoin(join) if join.mode == firesteel_plan::BuildMode::Partitioned);
-    sliceable(plan.inputs.get(input)?, below_join || is_join)
+}
+
+/// Whether slices of a partition leave much less to the task that puts them together. Sorted rows do. Groups do if
+/// one of them has most of the rows.
+fn pays(stage: &StageInputs<'_>, probe: ExchangeId, partition: usize) -> bool {
+    let Some(PhysicalOp::HashAggregate(aggregate)) = stage.plan.gatherer().map(|node| &node.op) else { return true };
+    let Some(input) = stage.inputs.get(&probe) else { return false };
+    let Distribution::Hash { keys, partitions } = &input.exchange.distribution else { return false };
+    let Some(stats) = input.stats.filter(|_| keys.len() == aggregate.keys.len()) else { return false };
+    let rows = stats.rows.get(partition).copied().unwrap_or(0);
+    let hot = stats.hot_keys.iter().filter(|(hash, _)| partition_of(*hash, *partitions) as usize == partition);
+    2 * hot.map(|(_, rows)| rows).sum::<u64>() > rows
 }

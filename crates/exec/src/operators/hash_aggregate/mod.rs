@@ -11,6 +11,7 @@
 //! much later look new at first.
 
 mod bytes;
+mod gather;
 mod groups;
 mod interned;
 mod packed;
@@ -30,7 +31,9 @@ use firesteel_expr::{AggregateCall, AggregateFunction, ColumnRef, EvalContext, E
 use firesteel_plan::{AggregateMode, HashAggregate};
 use firesteel_runtime::Reservation;
 
+use crate::gather::GatherPoint;
 use crate::{Operator, TaskContext};
+pub(crate) use gather::SliceGroups;
 use groups::GroupTable;
 
 /// Bytes of groups that a partial half keeps: what stays near the caches.
@@ -61,6 +64,8 @@ pub struct HashAggregateOperator {
     trial: usize,
     phase: Phase,
     ready: Option<Batch>,
+    /// Where the groups of the slices of a partition meet.
+    gather: Option<(GatherPoint<SliceGroups>, Reservation)>,
     reservation: Reservation,
     eval: EvalContext,
     batch_rows: usize,
@@ -151,6 +156,7 @@ impl HashAggregateOperator {
             trial: PASS_THROUGH_ROWS,
             phase: Phase::Build,
             ready: None,
+            gather: None,
             reservation: cx.reserve("HashAggregate"),
             eval: cx.eval.clone(),
             batch_rows: cx.batch_rows.max(1),
@@ -223,14 +229,21 @@ impl HashAggregateOperator {
     /// The batch of the groups from `offset` on.
     fn emit(&mut self, offset: usize) -> Result<Batch> {
         let rows = self.batch_rows.min(self.table.len() - offset);
+        if self.mode == AggregateMode::Partial {
+            return self.states(offset, rows);
+        }
         let mut columns = self.table.keys(offset, rows)?;
         for (call, accumulator) in self.calls.iter().zip(&mut self.accumulators) {
-            match self.mode {
-                AggregateMode::Partial => columns.extend(accumulator.states(offset, rows).at(call.span)?),
-                AggregateMode::Final | AggregateMode::Complete => {
-                    columns.push(accumulator.finish(offset, rows).at(call.span)?);
-                }
-            }
+            columns.push(accumulator.finish(offset, rows).at(call.span)?);
+        }
+        Ok(Batch::new(columns, rows))
+    }
+
+    /// Keys and states of `rows` groups from `offset` on.
+    fn states(&mut self, offset: usize, rows: usize) -> Result<Batch> {
+        let mut columns = self.table.keys(offset, rows)?;
+        for (call, accumulator) in self.calls.iter().zip(&mut self.accumulators) {
+            columns.extend(accumulator.states(offset, rows).at(call.span)?);
         }
         Ok(Batch::new(columns, rows))
     }
@@ -326,7 +339,10 @@ impl Operator for HashAggregateOperator {
                 // Without keys there is one group, also if there was no row.
                 let groups = self.table.len();
                 self.accumulators.iter_mut().for_each(|a| a.resize(groups));
-                Phase::Drain { offset: 0, then: Then::Done }
+                match self.gather.take() {
+                    Some((point, reservation)) => self.leave(&point, reservation)?,
+                    None => Phase::Drain { offset: 0, then: Then::Done },
+                }
             }
             Phase::Drain { offset, .. } => Phase::Drain { offset, then: Then::Done },
             Phase::PassThrough | Phase::Done => Phase::Done,

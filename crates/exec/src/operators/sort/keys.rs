@@ -100,66 +100,112 @@ pub(crate) fn sorted(
     reservation: &mut Reservation,
     cancel: &CancelToken,
 ) -> Result<Vec<Entry>> {
-    if let Some(packing) = Packing::plan(&encoder.options, batches)? {
-        return sorted_by_words(&packing, batches, reservation, cancel);
-    }
-    let total = batches.iter().map(|keys| keys.first().map_or(0, |k| k.len())).sum();
-    let mut entries = Vec::with_capacity(total);
+    let mut entries = Vec::with_capacity(batches.iter().map(|keys| keys.first().map_or(0, |k| k.len())).sum());
     for (batch, keys) in batches.iter().enumerate() {
-        cancel.check()?;
-        let prefixes = encoder.prefixes(keys)?;
-        let entry = |(row, prefix)| Entry { prefix, batch: batch as u32, row: row as u32 };
-        entries.extend(prefixes.into_iter().enumerate().map(entry));
+        let rows = keys.first().map_or(0, |k| k.len());
+        entries.extend((0..rows).map(|row| Entry { prefix: 0, batch: batch as u32, row: row as u32 }));
     }
-    let mut rows = Vec::with_capacity(batches.len());
-    let mut bytes = 0;
-    for keys in batches {
-        cancel.check()?;
-        let encoded = encoder.rows(keys)?;
-        reservation.try_grow(encoded.size())?;
-        bytes += encoded.size();
-        rows.push(encoded);
-    }
-    sort_prefixes(&mut entries, cancel)?;
-    sort_ties(&mut entries, &rows, 0, cancel)?;
-    reservation.shrink(bytes);
+    Sorter { encoder, batches, cancel, runs: false }.sort(&mut entries, reservation)?;
     Ok(entries)
 }
 
-/// Entries in order of keys that are words.
-fn sorted_by_words(
-    packing: &Packing,
+/// As [`sorted`], of `entries` that consist of a few runs, each in order.
+pub(crate) fn merged(
+    encoder: &KeyEncoder,
     batches: &[Vec<ArrayRef>],
+    mut entries: Vec<Entry>,
     reservation: &mut Reservation,
     cancel: &CancelToken,
 ) -> Result<Vec<Entry>> {
-    let mut entries: Vec<Entry> = Vec::new();
-    for (batch, keys) in batches.iter().enumerate() {
-        cancel.check()?;
-        let entry = |(row, prefix)| Entry { prefix, batch: batch as u32, row: row as u32 };
-        entries.extend(packing.word(0, keys)?.into_iter().enumerate().map(entry));
-    }
-    sort_prefixes(&mut entries, cancel)?;
-    let mut ties: Vec<Range<usize>> = vec![0..entries.len()];
-    for at in 1..packing.words() {
-        ties = ties.into_iter().flat_map(|run| equal_runs(&entries, run)).collect();
-        if ties.is_empty() {
-            break;
+    Sorter { encoder, batches, cancel, runs: true }.sort(&mut entries, reservation)?;
+    Ok(entries)
+}
+
+struct Sorter<'a> {
+    encoder: &'a KeyEncoder,
+    batches: &'a [Vec<ArrayRef>],
+    cancel: &'a CancelToken,
+    /// Whether the entries consist of a few runs, which a stable sort finds and merges.
+    runs: bool,
+}
+
+impl Sorter<'_> {
+    fn sort(&self, entries: &mut [Entry], reservation: &mut Reservation) -> Result<()> {
+        if let Some(packing) = Packing::plan(&self.encoder.options, self.batches)? {
+            return self.by_words(&packing, entries, reservation);
         }
-        let bytes = entries.len() * size_of::<u64>();
-        reservation.try_grow(bytes)?;
-        let words = batches.iter().map(|keys| packing.word(at, keys)).collect::<Result<Vec<_>>>()?;
-        for (i, run) in ties.iter().enumerate() {
-            if i % (1 << 16) == 0 {
-                cancel.check()?;
-            }
-            let run = &mut entries[run.clone()];
-            run.iter_mut().for_each(|e| e.prefix = words[e.batch as usize][e.row as usize]);
-            sort_prefixes(run, cancel)?;
+        self.set_prefixes(entries, |keys| self.encoder.prefixes(keys))?;
+        let mut rows = Vec::with_capacity(self.batches.len());
+        let mut bytes = 0;
+        for keys in self.batches {
+            self.cancel.check()?;
+            let encoded = self.encoder.rows(keys)?;
+            reservation.try_grow(encoded.size())?;
+            bytes += encoded.size();
+            rows.push(encoded);
+        }
+        if self.runs {
+            entries.sort_by(|a, b| compare(a, b, &rows));
+        } else {
+            sort_prefixes(entries, self.cancel)?;
+            sort_ties(entries, &rows, 0, self.cancel)?;
         }
         reservation.shrink(bytes);
+        Ok(())
     }
-    Ok(entries)
+
+    /// Orders entries by keys that are words.
+    fn by_words(&self, packing: &Packing, entries: &mut [Entry], reservation: &mut Reservation) -> Result<()> {
+        self.set_prefixes(entries, |keys| packing.word(0, keys))?;
+        self.by_prefix(entries)?;
+        let mut ties: Vec<Range<usize>> = vec![0..entries.len()];
+        for at in 1..packing.words() {
+            ties = ties.into_iter().flat_map(|run| equal_runs(entries, run)).collect();
+            if ties.is_empty() {
+                break;
+            }
+            let bytes = entries.len() * size_of::<u64>();
+            reservation.try_grow(bytes)?;
+            let words = self.batches.iter().map(|keys| packing.word(at, keys)).collect::<Result<Vec<_>>>()?;
+            for (i, run) in ties.iter().enumerate() {
+                if i % (1 << 16) == 0 {
+                    self.cancel.check()?;
+                }
+                let run = &mut entries[run.clone()];
+                run.iter_mut().for_each(|e| e.prefix = words[e.batch as usize][e.row as usize]);
+                self.by_prefix(run)?;
+            }
+            reservation.shrink(bytes);
+        }
+        Ok(())
+    }
+
+    fn by_prefix(&self, entries: &mut [Entry]) -> Result<()> {
+        if self.runs {
+            self.cancel.check()?;
+            entries.sort_by_key(|e| e.prefix);
+            return Ok(());
+        }
+        sort_prefixes(entries, self.cancel)
+    }
+
+    /// Gives each entry its prefix. The entries of a batch follow each other, unless they are runs.
+    fn set_prefixes(&self, entries: &mut [Entry], prefixes: impl Fn(&[ArrayRef]) -> Result<Vec<u64>>) -> Result<()> {
+        if self.runs {
+            let all = self.batches.iter().map(|keys| prefixes(keys)).collect::<Result<Vec<_>>>()?;
+            entries.iter_mut().for_each(|e| e.prefix = all[e.batch as usize][e.row as usize]);
+            return Ok(());
+        }
+        let mut rest = entries;
+        for keys in self.batches {
+            self.cancel.check()?;
+            let prefixes = prefixes(keys)?;
+            let (own, after) = rest.split_at_mut(prefixes.len());
+            own.iter_mut().zip(prefixes).for_each(|(entry, prefix)| entry.prefix = prefix);
+            rest = after;
+        }
+        Ok(())
+    }
 }
 
 /// Places of several entries with equal prefixes among sorted ones.

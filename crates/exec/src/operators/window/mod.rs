@@ -8,6 +8,7 @@
 
 mod aggregates;
 mod frames;
+mod gather;
 mod scan;
 mod values;
 
@@ -25,9 +26,11 @@ use firesteel_runtime::{CancelToken, Reservation};
 
 use super::sort::buffer::{gather, gather_columns, own_bytes, retain};
 use super::sort::keys::{Entry, KeyEncoder, sorted};
+use crate::gather::GatherPoint;
 use crate::{Operator, TaskContext};
 use aggregates::FrameAggregate;
 use frames::{FrameInput, Segments};
+pub(crate) use gather::SortedSlice;
 use values::Values;
 
 /// The operator of [`firesteel_plan::PhysicalOp::Window`].
@@ -50,6 +53,8 @@ pub struct WindowOperator {
     /// The rows of some partitions with the results; those from `returned` on are still to be returned.
     chunk: Option<Batch>,
     returned: usize,
+    /// Where the slices of a partition meet.
+    gather: Option<(GatherPoint<SortedSlice>, Reservation)>,
     reservation: Reservation,
     chunk_reservation: Reservation,
     eval: EvalContext,
@@ -98,6 +103,7 @@ impl WindowOperator {
             next: 0,
             chunk: None,
             returned: 0,
+            gather: None,
             reservation: cx.reserve("Window"),
             chunk_reservation: cx.reserve("Window"),
             eval: cx.eval.clone(),
@@ -290,6 +296,9 @@ impl Operator for WindowOperator {
             };
             self.batches.iter().enumerate().flat_map(of).collect()
         };
-        Ok(())
+        match self.gather.take() {
+            Some((point, reservation)) => self.leave(&point, reservation),
+            None => Ok(()),
+        }
     }
 }
