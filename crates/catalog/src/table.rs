@@ -129,6 +129,12 @@ pub trait TableProvider: Send + Sync + fmt::Debug {
         Box::pin(async { Ok(None) })
     }
 
+    /// Its files with sizes and times of change as a number, which is another one when its rows have changed. `None` if
+    /// that cannot be told.
+    fn identity(&self) -> Option<u64> {
+        None
+    }
+
     /// Prepares to read. No I/O happens here.
     fn scan(&self, request: ScanRequest) -> Result<Arc<dyn TableScan>>;
 

@@ -31,6 +31,8 @@ pub struct Config {
     pub temp_dir: String,
     /// `firesteel.explain.width`, characters
     pub explain_width: usize,
+    /// `firesteel.adaptive.history.path`; empty is none
+    pub history_path: String,
     /// `firesteel.adaptive.force`
     pub force_adaptive: bool,
     /// `firesteel.adaptive.adversarial`, a seed
@@ -119,6 +121,8 @@ settings! {
         "Folder for files that queries write for themselves.";
     "firesteel.explain.width", explain_width, |s: &str| s.parse().ok(), ToString::to_string,
         "Characters of a line of EXPLAIN ANALYZE; with enough, it has both plans side by side. The shell sets it to the terminal's.";
+    "firesteel.adaptive.history.path", history_path, |s: &str| Some(s.to_owned()), Clone::clone,
+        "File in which queries keep the rows they have counted, so that the same query over the same files starts with the right plan; empty is none.";
     "firesteel.adaptive.force", force_adaptive, parse_bool, ToString::to_string,
         "For tests: adaptive rules act on any size, so that tiny inputs exercise them.";
     "firesteel.adaptive.adversarial", adversarial, |s: &str| if s.is_empty() { Some(None) } else { s.parse().ok().map(Some) }, |seed: &Option<u64>| seed.map_or_else(String::new, |seed| seed.to_string()),
@@ -168,6 +172,7 @@ impl Default for Config {
             exchange_mode: ExchangeMode::Auto,
             temp_dir: std::env::temp_dir().to_string_lossy().into_owned(),
             explain_width: 0,
+            history_path: String::new(),
             force_adaptive: false,
             adversarial: None,
             ansi: true,

@@ -83,7 +83,7 @@ fn reasons(plan: &PhysicalPlan, report: &QueryReport) -> BTreeMap<NodeId, String
         };
         for (number, note) in report.notes.iter().enumerate() {
             // A join that is planned again is another node; its keys are the same.
-            let same_join = join.is_some() && note.effect.join() == join.as_deref();
+            let same_join = join.as_deref().is_some_and(|join| note.effect.joins().contains(&join));
             if same_join || note.nodes.contains(&node.id) {
                 let _ =
                     write!(all.entry(node.id).or_insert_with(|| "  <-".to_owned()), " [{}] {}", number + 1, note.rule);

@@ -28,6 +28,7 @@ pub mod dataframe;
 pub mod display;
 mod explain;
 pub mod functions;
+mod history;
 mod params;
 pub mod query;
 mod reader;

@@ -26,6 +26,7 @@ use futures::{FutureExt, Stream, StreamExt};
 use parking_lot::Mutex;
 
 use crate::dataframe::DataFrame;
+use crate::history;
 use crate::resolve::CatalogStats;
 use crate::result::record_batch;
 use crate::session::Session;
@@ -346,6 +347,7 @@ impl Run {
         facts = plan_facts(&plan, &session, &self.config, self.services.eval.clone()).await?;
         self.handle.0.outcome.lock().optimized = Some(Arc::new(plan.clone()));
         let optimized = self.handle.elapsed();
+        let history_path = self.config.history_path.clone();
         let setup = QuerySetup {
             id: self.handle.id(),
             cluster: self.cluster,
@@ -359,6 +361,7 @@ impl Run {
             progress: self.handle.0.progress.clone(),
         };
         let report = QueryCoordinator::new(setup).run().await?;
+        history::store(&history_path, &report.counted);
         let mut outcome = self.handle.0.outcome.lock();
         outcome.planning = optimized + report.first_step;
         outcome.report = Some(Arc::new(report));
@@ -366,7 +369,7 @@ impl Run {
     }
 }
 
-/// What a plan that is not going to run can know: samples of its scans.
+/// What a plan that is not going to run can know: samples of its scans, and what earlier queries have counted.
 pub(crate) async fn plan_facts(
     plan: &LogicalPlan,
     session: &Session,
@@ -380,7 +383,11 @@ pub(crate) async fn plan_facts(
         runtime_filters: Arc::new(NoRuntimeFilters),
         metrics: Arc::new(ScanMetrics::default()),
     };
-    sample(plan, &**session.catalog(), &context).await
+    let mut facts = sample(plan, &**session.catalog(), &context).await?;
+    if config.adaptive && !config.history_path.is_empty() {
+        facts.remembered = Arc::new(history::load(&config.history_path));
+    }
+    Ok(facts)
 }
 
 /// Samples the scans that have filters.

@@ -110,4 +110,8 @@ impl TableStats for CatalogStats {
     fn statistics(&self, table: &TableRef) -> Option<Arc<TableStatistics>> {
         self.0.resolve(table).ok().map(|provider| provider.statistics())
     }
+
+    fn identity(&self, table: &TableRef) -> Option<u64> {
+        self.0.resolve(table).ok()?.identity()
+    }
 }

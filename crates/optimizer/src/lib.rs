@@ -6,9 +6,11 @@
 //! that the same query has the same plan on every machine and a recorded run can be planned again.
 
 mod adversary;
+mod fingerprint;
 pub mod join_order;
 pub mod lower;
 pub mod optimizer;
+pub mod remembered;
 pub mod rule;
 pub mod rules;
 pub mod stage_planner;

@@ -9,6 +9,9 @@ use firesteel_common::{Config, IdGenerator, NodeId, Result};
 use firesteel_expr::EvalContext;
 use firesteel_plan::LogicalPlan;
 
+use crate::fingerprint::Pins;
+use crate::remembered::Remembered;
+
 /// Everything that planning depends on besides the plan.
 pub struct OptimizerContext<'a> {
     /// Settings of the session when the query began.
@@ -33,6 +36,11 @@ impl fmt::Debug for OptimizerContext<'_> {
 pub trait TableStats: Send + Sync {
     /// What is known of a table; `None` if nothing is.
     fn statistics(&self, table: &TableRef) -> Option<Arc<TableStatistics>>;
+
+    /// The files of a table, with sizes and times, as a number: another one means other rows. `None` if it is not known.
+    fn identity(&self, _table: &TableRef) -> Option<u64> {
+        None
+    }
 }
 
 /// What was measured since the query began.
@@ -40,6 +48,10 @@ pub trait TableStats: Send + Sync {
 pub struct PlanFacts {
     /// By scan: the fraction of a sample's rows that satisfies the filters of the scan.
     pub selectivity: BTreeMap<NodeId, f64>,
+    /// What earlier queries have counted.
+    pub remembered: Arc<Remembered>,
+    /// Names of what has started, to find what is remembered of plans over it.
+    pub(crate) names: Pins,
 }
 
 /// When a rule is applied.

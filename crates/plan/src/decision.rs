@@ -117,13 +117,12 @@ impl Effect {
         }
     }
 
-    /// The keys of the join that is different, if it is one.
-    pub fn join(&self) -> Option<&str> {
+    /// The keys of the joins of the plan that are different.
+    pub fn joins(&self) -> Vec<&str> {
         match self {
-            Effect::JoinStrategy { join, .. } | Effect::BuildSide { join, .. } | Effect::JoinRemoved { join } => {
-                Some(join)
-            }
-            _ => None,
+            Effect::JoinStrategy { join, .. } | Effect::BuildSide { join, .. } => vec![join],
+            Effect::JoinOrder { to, .. } => to.iter().map(String::as_str).collect(),
+            _ => Vec::new(),
         }
     }
 }

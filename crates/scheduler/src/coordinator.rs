@@ -84,6 +84,7 @@ impl QueryCoordinator {
         self.report.total = self.start.elapsed();
         self.report.peak_memory = self.setup.services.memory.peak() as u64;
         self.report.versions = self.setup.planner.version() + 1;
+        self.report.counted = self.setup.planner.counted_rows().clone();
         self.report.initial_plan = self.setup.planner.initial_plan().cloned();
         self.report.final_plan = self.setup.planner.final_plan();
         if let Some(plan) = &self.report.final_plan {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use firesteel_common::NodeId;
 use firesteel_exec::{MetricsMap, OperatorMetrics};
+use firesteel_optimizer::remembered::Remembered;
 use firesteel_plan::{Note, PhysicalPlan, Stage};
 
 /// How far a query is.
@@ -61,6 +62,8 @@ pub struct QueryReport {
     pub versions: u32,
     /// Decisions, in order.
     pub notes: Vec<Note>,
+    /// What was counted, for later queries; empty unless the settings name a file for it.
+    pub counted: Remembered,
     /// The first physical plan.
     pub initial_plan: Option<PhysicalPlan>,
     /// The plan that ran.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use firesteel_catalog::ScanMetrics;
-use firesteel_common::{Error, Result};
+use firesteel_common::{Error, Result, hash};
 use object_store::ObjectStoreExt;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
@@ -52,6 +52,18 @@ impl SourceFile {
         let size = bytes.len() as u64;
         let storage = Storage::Memory(bytes);
         Self { location: Arc::from(name), storage, size, modified: 0, partitions: Vec::new() }
+    }
+
+    /// Several files as a number that changes with their names, sizes and times, whatever their order. `None` if a time is
+    /// not known.
+    pub(crate) fn identity<'a>(files: impl Iterator<Item = &'a Self>) -> Option<u64> {
+        files
+            .map(|file| {
+                let times = [file.size, file.modified as u64, (file.modified >> 64) as u64];
+                let hash = times.into_iter().fold(hash::hash_bytes(file.location.as_bytes()), hash::combine);
+                (file.modified != 0).then(|| hash::hash_u64(hash))
+            })
+            .try_fold(1u64, |all, file| Some(all.wrapping_add(file?)))
     }
 
     /// Whether reading it needs no waiting for a network.

@@ -150,6 +150,10 @@ impl TableProvider for TextTable {
         Arc::new(TableStatistics { rows: None, exact: false, bytes: Some(bytes), columns: Vec::new() })
     }
 
+    fn identity(&self) -> Option<u64> {
+        SourceFile::identity(self.inner.files.iter().map(|(file, _)| file))
+    }
+
     fn scan(&self, request: ScanRequest) -> Result<Arc<dyn TableScan>> {
         Ok(Arc::new(TextScan { table: self.inner.clone(), request: Arc::new(request) }))
     }

@@ -29,8 +29,9 @@ use firesteel_plan::{
     LogicalPlan, PhysicalOp, PhysicalPlan, Pinned, ReadMode, RepartitionKind, Scan, Statistics,
 };
 
+use crate::remembered::recalled_rows;
 use crate::rule::OptimizerContext;
-use crate::statistics::{estimate, row_width};
+use crate::statistics::{estimate, row_width, with_rows};
 use crate::util::substitute;
 pub(crate) use join::SettledJoins;
 use later_filters::LaterFilters;
@@ -166,7 +167,11 @@ impl Lowering<'_> {
             LogicalPlan::leaf(input.plan.id, LogicalOp::Pinned(pinned))
         };
         let node = LogicalPlan { id: plan.id, op: plan.op.clone(), inputs: inputs.iter().map(leaf).collect() };
-        Described { plan, columns: node.columns(), stats: estimate(&node, self.cx), inputs }
+        let mut stats = estimate(&node, self.cx);
+        if let Some(rows) = recalled_rows(plan, self.cx) {
+            stats = with_rows(stats, rows, false);
+        }
+        Described { plan, columns: node.columns(), stats, inputs }
     }
 
     fn lower_node(&mut self, plan: &Described<'_>, mut inputs: Vec<Lowered>) -> Result<Lowered> {

@@ -8,6 +8,7 @@
 //! With adaptive execution off the same steps run; the sizes that were counted are not looked at.
 
 mod cut;
+mod memory;
 mod notes;
 mod pins;
 
@@ -19,9 +20,11 @@ use firesteel_expr::ColumnRef;
 use firesteel_plan::{Effect, LogicalPlan, Note, PhysicalOp, PhysicalPlan, Stage};
 
 use crate::adversary::Adversary;
+use crate::fingerprint::Pins;
 use crate::lower::{LoweredPlan, StartedExchange, lower};
 use crate::optimizer::Optimizer;
-use crate::rule::OptimizerContext;
+use crate::remembered::Remembered;
+use crate::rule::{OptimizerContext, PlanFacts};
 use notes::JoinView;
 
 /// What the stages have left so far.
@@ -70,6 +73,9 @@ pub struct StagePlanner {
     joins: Vec<JoinView>,
     /// Exchanges for which a note says that they wait.
     held: BTreeSet<NodeId>,
+    /// Names of what was pinned, by the id of the pinned node; only if rows are remembered.
+    names: Pins,
+    learned: Remembered,
     /// By read: how the rules changed it, for display.
     reads: BTreeMap<NodeId, &'static str>,
 }
@@ -101,6 +107,8 @@ impl StagePlanner {
             latest: None,
             joins: Vec::new(),
             held: BTreeSet::new(),
+            names: Pins::new(),
+            learned: Remembered::new(),
             reads: BTreeMap::new(),
         }
     }
@@ -108,6 +116,15 @@ impl StagePlanner {
     /// Takes in what has ended and says what to start. To be called once at the beginning and whenever
     /// an exchange has finished.
     pub fn step(&mut self, facts: &dyn Facts, cx: &OptimizerContext<'_>) -> Result<Step> {
+        if cx.facts.remembered.is_empty() {
+            return self.tempted(facts, cx);
+        }
+        let known = PlanFacts { names: self.names.clone(), ..cx.facts.clone() };
+        self.tempted(facts, &OptimizerContext { facts: &known, ..*cx })
+    }
+
+    /// A step with the settings of the adversary, if there is one.
+    fn tempted(&mut self, facts: &dyn Facts, cx: &OptimizerContext<'_>) -> Result<Step> {
         match Adversary::of(cx.config) {
             None => self.planned(facts, cx),
             Some(adversary) => {
@@ -127,9 +144,13 @@ impl StagePlanner {
         if !first {
             self.version += 1;
             self.update_pins(cx);
+            self.learn();
             if cx.config.adaptive {
                 self.logical = Optimizer::every_step(self.logical.clone(), cx)?;
             }
+        }
+        if first {
+            self.recall(cx, &mut step)?;
         }
         self.number_copies(cx);
         let next = self.stages.len() as u32;

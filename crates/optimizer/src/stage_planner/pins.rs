@@ -20,6 +20,7 @@ struct Measured {
 impl StagePlanner {
     /// Replaces the logical node `id` by what has been started of it.
     pub(super) fn pin(&mut self, id: NodeId, physical: PhysicalPlan, cx: &OptimizerContext<'_>) -> Result<()> {
+        self.name_pin(id, cx);
         let mut physical = Some(physical);
         let plan = std::mem::replace(&mut self.logical, LogicalPlan::empty(id, Vec::new()));
         self.logical = replace(plan, id, &mut |node| {

@@ -14,6 +14,7 @@ use firesteel_common::SqlType;
 use firesteel_expr::{ColumnRef, Expr, op};
 use firesteel_plan::{ColumnEstimate, JoinKind, LogicalOp, LogicalPlan, Scan, Statistics};
 
+use crate::remembered::recalled_rows;
 use crate::rule::OptimizerContext;
 
 pub use join::{join_rows, join_statistics};
@@ -22,8 +23,17 @@ pub use selectivity::selectivity;
 /// Rows that a table is believed to have when nothing is known of it.
 const UNKNOWN_ROWS: f64 = 100_000.0;
 
-/// What is believed of the rows that `plan` returns.
+/// What is believed of the rows that `plan` returns, or what an earlier query has counted.
 pub fn estimate(plan: &LogicalPlan, cx: &OptimizerContext<'_>) -> Statistics {
+    let stats = believed(plan, cx);
+    match recalled_rows(plan, cx) {
+        Some(rows) => with_rows(stats, rows, false),
+        None => stats,
+    }
+}
+
+/// What is believed of the rows that `plan` returns, from what is known of its inputs.
+pub(crate) fn believed(plan: &LogicalPlan, cx: &OptimizerContext<'_>) -> Statistics {
     let input = |i: usize| plan.inputs.get(i).map(|p| estimate(p, cx)).unwrap_or_default();
     match &plan.op {
         LogicalOp::Pinned(pinned) => pinned.stats.clone(),

@@ -254,6 +254,10 @@ impl TableProvider for ParquetTable {
         self.statistics.get_or_init(|| Arc::new(self.merge_statistics())).clone()
     }
 
+    fn identity(&self) -> Option<u64> {
+        SourceFile::identity(self.inner.parts.iter().map(|part| &part.file.source))
+    }
+
     fn sample<'a>(&'a self, request: &'a ScanRequest, cx: &'a ScanContext) -> BoxFuture<'a, Result<Option<f64>>> {
         Box::pin(async move {
             if request.filters.is_empty() {

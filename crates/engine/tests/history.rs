@@ -1,0 +1,116 @@
+//! What is remembered of earlier runs: the second run of a query starts with the plan that the first one ended with.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use firesteel::query::QueryReport;
+use firesteel::{BuildMode, Effect, Session};
+use firesteel_plan::{PhysicalOp, PhysicalPlan};
+use futures::executor::block_on;
+
+/// No statistics tell that the first HAVING keeps all rows, and the second nearly none.
+const QUERY: &str = "SELECT t.tag % 10 AS tag, count(*) AS n FROM events e \
+     JOIN (SELECT user_id, tag, max(tag) AS m FROM tags GROUP BY user_id, tag \
+           HAVING max(tag) >= 0 AND min(tag) < 100000 AND count(*) < 5) t ON t.user_id = e.user_id \
+     JOIN (SELECT event_id, max(reason) AS reason FROM returns GROUP BY event_id \
+           HAVING pmod(hash(max(reason), event_id), 2000) < 3) r ON r.event_id = e.id \
+     GROUP BY t.tag % 10";
+
+fn tables(folder: &Path, session: &Session, rows: u64) {
+    let make = |name: &str, query: String| {
+        let location = folder.join(name).to_string_lossy().into_owned();
+        run(session, &format!("CREATE OR REPLACE TABLE {name} USING parquet LOCATION '{location}' AS {query}"));
+    };
+    make("events", format!("SELECT id, pmod(hash(id), 1000) AS user_id FROM range({rows})"));
+    make("tags", format!("SELECT pmod(id, 1000) AS user_id, id DIV 1000 AS tag FROM range({rows} DIV 4)"));
+    make(
+        "returns",
+        format!("SELECT id AS event_id, pmod(hash(id, 3), 12) AS reason FROM range({rows}) WHERE id % 5 = 0"),
+    );
+}
+
+fn views(folder: &Path, session: &Session) {
+    for name in ["events", "tags", "returns"] {
+        let path = folder.join(name).to_string_lossy().into_owned();
+        run(session, &format!("CREATE OR REPLACE TEMP VIEW {name} USING parquet OPTIONS (path '{path}')"));
+    }
+}
+
+fn run(session: &Session, sql: &str) -> Option<Arc<QueryReport>> {
+    block_on(async {
+        let stream = session.sql(sql).await.unwrap().stream().unwrap();
+        let handle = stream.handle().clone();
+        stream.collect().await.unwrap();
+        handle.report()
+    })
+}
+
+fn session(history: &Path) -> Session {
+    let builder = Session::builder().config("firesteel.threads", 2);
+    builder.config("firesteel.adaptive.history.path", history.to_string_lossy()).build().unwrap()
+}
+
+/// The joins of a plan: what is compared, which side is kept, and how. Ids differ between sessions.
+fn joins(plan: Option<&PhysicalPlan>) -> Vec<(String, String, BuildMode)> {
+    let mut all = Vec::new();
+    plan.unwrap().visit(&mut |node| {
+        if let PhysicalOp::HashJoin(join) = &node.op {
+            let key = &join.on[0];
+            let build = if join.build.index() == 0 { &key.left } else { &key.right };
+            let without_ids = |text: String| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+            let mut sides = [key.left.to_string(), key.right.to_string()].map(without_ids);
+            sides.sort();
+            all.push((sides.join(" = "), without_ids(build.to_string()), join.mode));
+        }
+    });
+    all
+}
+
+#[test]
+fn the_second_run_starts_with_the_plan_that_the_first_one_ended_with() {
+    let folder = std::env::temp_dir().join(format!("firesteel-history-test-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let history = folder.join("history");
+    tables(&folder, &Session::builder().build().unwrap(), 40_000);
+
+    let one = session(&history);
+    views(&folder, &one);
+    let first = run(&one, QUERY).unwrap();
+    let (initial, last) = (joins(first.initial_plan.as_ref()), joins(first.final_plan.as_ref()));
+    assert_ne!(initial, last, "the first plan was a bad one");
+    assert!(first.notes.iter().all(|note| note.effect != Effect::Remembered));
+    assert!(history.is_file());
+
+    // Other text and other ids, but the same plan.
+    let two = session(&history);
+    views(&folder, &two);
+    run(&two, "SELECT 1");
+    let second = run(&two, &QUERY.replace(" AS n ", "   AS  other_name ")).unwrap();
+    assert_eq!(joins(second.initial_plan.as_ref()), last);
+    assert_eq!(joins(second.final_plan.as_ref()), last);
+    assert!(second.notes.iter().any(|note| note.effect == Effect::Remembered), "{:?}", second.notes);
+
+    // Another literal is another plan, and a changed file is not trusted.
+    let third = run(&two, &QUERY.replace("2000", "2001")).unwrap();
+    assert_eq!(joins(third.initial_plan.as_ref()), initial);
+    tables(&folder, &Session::builder().build().unwrap(), 40_005);
+    let four = session(&history);
+    views(&folder, &four);
+    let fourth = run(&four, QUERY).unwrap();
+    assert_eq!(joins(fourth.initial_plan.as_ref()), initial);
+    assert!(fourth.notes.iter().any(|note| note.because.contains("files have changed")), "{:?}", fourth.notes);
+
+    // What is not understood is ignored, and written anew.
+    std::fs::write(&history, "nonsense").unwrap();
+    let fifth = run(&session_with_views(&folder, &history), QUERY).unwrap();
+    assert_eq!(joins(fifth.initial_plan.as_ref()), initial);
+    let sixth = run(&session_with_views(&folder, &history), QUERY).unwrap();
+    assert_eq!(joins(sixth.initial_plan.as_ref()), last);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+fn session_with_views(folder: &Path, history: &Path) -> Session {
+    let session = session(history);
+    views(folder, &session);
+    session
+}
