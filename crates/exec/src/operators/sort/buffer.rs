@@ -6,6 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::interleave;
 use arrow::datatypes::DataType;
 use firesteel_common::{Batch, Result, SqlType};
+use firesteel_shuffle::block::row_bytes;
 
 /// Bytes of text that may be kept alive in vain by one column of one batch.
 const WASTE: usize = 64 << 10;
@@ -50,8 +51,13 @@ pub(crate) fn gather_columns(parts: &[impl AsRef<[ArrayRef]>], places: &[(usize,
     (0..width).map(column).collect()
 }
 
+/// Bytes of a batch of which all neighbours are kept too: what it shares with them counts by its own rows.
+pub(crate) fn kept_bytes(batch: &Batch) -> usize {
+    batch.columns().iter().map(|column| row_bytes(column) as usize).sum()
+}
+
 /// Bytes of columns made from a batch that are not columns of it.
 pub(crate) fn own_bytes(batch: &Batch, columns: &[ArrayRef]) -> usize {
     let is_own = |column: &&ArrayRef| !batch.columns().iter().any(|other| Arc::ptr_eq(other, column));
-    columns.iter().filter(is_own).map(|column| column.get_array_memory_size()).sum()
+    columns.iter().filter(is_own).map(|column| row_bytes(column) as usize).sum()
 }

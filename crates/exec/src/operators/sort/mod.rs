@@ -61,7 +61,7 @@ impl Operator for SortOperator {
         let batch = buffer::retain(batch, &self.types)?;
         let keys = self.encoder.prepare(&self.evaluator.evaluate(&batch)?)?;
         let own = buffer::own_bytes(&batch, &keys);
-        self.reservation.try_grow(batch.memory() + own + batch.rows() * size_of::<Entry>())?;
+        self.reservation.try_grow(buffer::kept_bytes(&batch) + own + batch.rows() * size_of::<Entry>())?;
         self.rows += batch.rows();
         self.batches.push(batch);
         self.keys.push(keys);

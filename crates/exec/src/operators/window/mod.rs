@@ -24,7 +24,7 @@ use firesteel_expr::evaluator::{Evaluator, Layout};
 use firesteel_expr::{ColumnRef, EvalContext, Expr, Frame, SortKey, WindowCall, WindowFunction};
 use firesteel_runtime::{CancelToken, Reservation};
 
-use super::sort::buffer::{gather, gather_columns, own_bytes, retain};
+use super::sort::buffer::{gather, gather_columns, kept_bytes, own_bytes, retain};
 use super::sort::keys::{Entry, KeyEncoder, sorted};
 use crate::gather::GatherPoint;
 use crate::{Operator, TaskContext};
@@ -253,7 +253,7 @@ impl Operator for WindowOperator {
         let args = keys.split_off(self.partition_by + self.order_by.len());
         let keys = self.encoder.prepare(&keys)?;
         let own = own_bytes(&batch, &keys) + own_bytes(&batch, &args);
-        self.reservation.try_grow(batch.memory() + own + batch.rows() * size_of::<Entry>())?;
+        self.reservation.try_grow(kept_bytes(&batch) + own + batch.rows() * size_of::<Entry>())?;
         self.rows += batch.rows();
         self.batches.push(batch);
         self.keys.push(keys);
