@@ -24,7 +24,7 @@ impl Optimizer {
     }
 
     /// Names of the decisions that are made while a query runs, for `spark.sql.adaptive.optimizer.excludedRules`.
-    pub const ADAPTIVE_RULES: [&str; 8] = [
+    pub const ADAPTIVE_RULES: [&str; 9] = [
         "AQEPropagateEmptyRelation",
         "CostBasedJoinReorder",
         "DynamicJoinSelection",
@@ -32,6 +32,7 @@ impl Optimizer {
         "InjectRuntimeFilter",
         "ReuseExchange",
         "OptimizeSkewedJoin",
+        "AddPartitions",
         "CoalesceShufflePartitions",
     ];
 

@@ -88,12 +88,21 @@ fn skewed(stage: &str) -> Vec<u64> {
     rows
 }
 
+/// More than a worker's share in one partition, which is not enough to be called skewed.
+fn uneven(stage: &str) -> Vec<u64> {
+    let mut rows = vec![if stage.contains("Scan big") { 312_500 } else { 100 }; 32];
+    if stage.contains("Scan big") {
+        rows[3] = 10_000_000;
+    }
+    rows
+}
+
 #[test]
 fn each_adaptive_rule_can_be_switched_off() {
     const PARTITIONED: (&str, &str) = ("spark.sql.autoBroadcastJoinThreshold", "-1");
     const SHARED: (&str, &str) = ("spark.sql.autoBroadcastJoinThreshold", "1MB");
     type Case = (&'static str, (&'static str, &'static str), fn(&mut Query) -> LogicalPlan, fn(&str) -> Vec<u64>);
-    let cases: [Case; 8] = [
+    let cases: [Case; 9] = [
         ("AQEPropagateEmptyRelation", PARTITIONED, three, none_of_other),
         ("CostBasedJoinReorder", PARTITIONED, three, few),
         ("DynamicJoinSelection", SHARED, two, few),
@@ -101,6 +110,7 @@ fn each_adaptive_rule_can_be_switched_off() {
         ("InjectRuntimeFilter", PARTITIONED, groups, few),
         ("ReuseExchange", PARTITIONED, twice, few),
         ("OptimizeSkewedJoin", PARTITIONED, two_left, skewed),
+        ("AddPartitions", PARTITIONED, two_left, uneven),
         ("CoalesceShufflePartitions", PARTITIONED, two_left, skewed),
     ];
     assert_eq!(cases.map(|case| case.0), Optimizer::ADAPTIVE_RULES);

@@ -287,6 +287,39 @@ fn the_build_side_is_switched_when_it_turns_out_large() {
 }
 
 #[test]
+fn a_side_that_outgrows_what_may_be_shared_is_partitioned_without_being_made_again() {
+    let mut query = Query::new(&[("spark.sql.autoBroadcastJoinThreshold", "1MB")]);
+    let (left, [lk, _]) = query.table("l", 10_000_000);
+    let (right, [rk, _]) = query.table("r", 1_000);
+    let plan = query.join(JoinKind::Inner, left, right, &lk, &rk);
+    let mut planner = query.planner(plan);
+    let step = query.step(&mut planner);
+    assert_eq!(text(&step.start), lines(&["Stage 0: 1 elastic tasks -> BroadcastExchange", "+- Scan r[r_k#2, r_v#3]"]));
+    query.finish(0, vec![5_000_000]);
+    let step = query.step(&mut planner);
+    // What was written for all tasks is read once more and hashed: the scan is not repeated.
+    let hashed = "Stage 1: 4 elastic tasks -> hashpartitioning(r_k#2, 16), ENSURE_REQUIREMENTS";
+    assert_eq!(text(&step.start), lines(&[hashed, "+- ShuffleQueryStage 0"]));
+    assert_eq!(step.notes[0].rule, "DynamicJoinSelection");
+    assert!(
+        step.notes[0].because.starts_with("ShuffledHashJoin instead of BroadcastHashJoin"),
+        "{}",
+        step.notes[0].because
+    );
+    query.finish(1, vec![312_500; 16]);
+    let step = query.step(&mut planner);
+    assert!(text(&step.start).contains("Scan l"), "{}", text(&step.start));
+    query.finish(2, vec![625_000; 16]);
+    let step = query.step(&mut planner);
+    assert!(
+        text(&step.start).contains("ShuffledHashJoin [l_k#0], [r_k#2], Inner, BuildRight"),
+        "{}",
+        text(&step.start)
+    );
+    assert!(step.done);
+}
+
+#[test]
 fn without_adaptive_execution_what_was_counted_changes_nothing() {
     let mut query =
         Query::new(&[("spark.sql.autoBroadcastJoinThreshold", "1MB"), ("spark.sql.adaptive.enabled", "false")]);

@@ -211,7 +211,14 @@ impl GroupTable {
         let keys = self.keys(0, groups)?;
         self.table = self.choose();
         let mut same = Vec::with_capacity(groups);
-        if !self.try_intern(&keys, groups, &mut same)? || self.len() != groups {
+        let mut fits = self.try_intern(&keys, groups, &mut same)?;
+        if !fits && self.texts == Texts::Short {
+            // A bit for NULL leaves less room for text.
+            self.texts = Texts::Long;
+            self.table = self.choose();
+            fits = self.try_intern(&keys, groups, &mut same)?;
+        }
+        if !fits || self.len() != groups {
             return Err(Error::internal("groups changed when their table was widened"));
         }
         Ok(())

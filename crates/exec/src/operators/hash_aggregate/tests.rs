@@ -159,6 +159,22 @@ fn text_of_every_length_is_kept_by_a_word() {
 }
 
 #[test]
+fn texts_that_a_bit_for_null_leaves_no_room_for_move_on() {
+    // 64 + 32 bits leave 3 bytes for text, and 2 once the number may be NULL.
+    let mut table = GroupTable::new(vec![SqlType::BigInt, SqlType::Int, SqlType::String]);
+    let mut groups = Vec::new();
+    for number in [Some(7), None] {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(vec![1])),
+            Arc::new(Int32Array::from(vec![number])),
+            Arc::new(StringViewArray::from(vec!["abc"])),
+        ];
+        table.intern(&columns, 1, &mut groups).unwrap();
+    }
+    assert_eq!(text(&[Batch::new(table.keys(0, 2).unwrap(), 2)]), ["1 7 abc", "1 - abc"]);
+}
+
+#[test]
 fn equal_floats_are_one_group() {
     let mut table = GroupTable::new(vec![SqlType::Double, SqlType::Boolean, SqlType::Void]);
     let columns: Vec<ArrayRef> = vec![

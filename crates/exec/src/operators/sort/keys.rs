@@ -158,9 +158,8 @@ impl Sorter<'_> {
     fn by_words(&self, packing: &Packing, entries: &mut [Entry], reservation: &mut Reservation) -> Result<()> {
         self.set_prefixes(entries, |keys| packing.word(0, keys))?;
         self.by_prefix(entries)?;
-        let mut ties: Vec<Range<usize>> = vec![0..entries.len()];
+        let mut ties = equal_runs(entries, 0..entries.len());
         for at in 1..packing.words() {
-            ties = ties.into_iter().flat_map(|run| equal_runs(entries, run)).collect();
             if ties.is_empty() {
                 break;
             }
@@ -175,6 +174,7 @@ impl Sorter<'_> {
                 run.iter_mut().for_each(|e| e.prefix = words[e.batch as usize][e.row as usize]);
                 self.by_prefix(run)?;
             }
+            ties = ties.into_iter().flat_map(|run| equal_runs(entries, run)).collect();
             reservation.shrink(bytes);
         }
         Ok(())
