@@ -28,4 +28,6 @@ pub struct ColumnStatistics {
     pub distinct: Option<u64>,
     /// Average bytes of a decoded value.
     pub width: Option<f64>,
+    /// Whether each file has one value, which is known without opening it.
+    pub is_partition: bool,
 }

@@ -13,6 +13,7 @@ mod sample;
 mod script;
 mod shell;
 mod sink;
+mod warnings;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -74,7 +74,8 @@ fn start(args: &Args) -> Result<Shell, (Failure, u8)> {
         builder = builder.config(key, value);
     }
     let session = builder.build().map_err(|error| (error.into(), EXIT_USAGE))?;
-    session.config().other.keys().for_each(|key| warn_of_no_effect(key));
+    crate::warnings::show();
+    session.config().other.keys().for_each(|key| tracing::warn!("the setting {key} has no effect here"));
     for path in &args.paths {
         block_on(register(&session, path)).map_err(|failure| (failure, EXIT_FAILED))?;
     }
@@ -137,12 +138,6 @@ fn table_name(path: &Path) -> String {
     let is_pattern = |part: &str| part.contains(['*', '?', '[', '{']);
     let named = path.ancestors().find_map(|path| Some(path.file_stem()?.to_string_lossy()).filter(|p| !is_pattern(p)));
     named.unwrap_or_default().chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect()
-}
-
-/// Says that a setting was stored, as Spark has it, but does nothing.
-pub(crate) fn warn_of_no_effect(key: &str) {
-    // A warning that cannot be written is no reason for an error.
-    let _ = writeln!(io::stderr(), "warning: the setting {key} has no effect here");
 }
 
 /// Writes a failure to standard error.

@@ -14,7 +14,7 @@ use crate::format::{self, Format, Layout, Summary};
 use crate::interrupt::Running;
 use crate::pager::{self, Paging};
 use crate::progress::ProgressLine;
-use crate::run::{complain, warn_of_no_effect};
+use crate::run::complain;
 use crate::sample::Samples;
 use crate::sink::Sink;
 
@@ -78,23 +78,12 @@ impl Shell {
             let frame = running.until(self.open(sql), 0).await;
             drop(progress);
             let frame = frame.ok_or(Failure::Interrupted)??;
-            if let Some(key) = self.set_in_vain(sql) {
-                warn_of_no_effect(&key);
-            }
             if frame.is_command() && frame.schema().fields().is_empty() {
                 self.note_end(started);
                 return Ok(());
             }
             self.show(&frame, &running, started).await
         })
-    }
-
-    /// The key that a SET statement gave a value that nothing reads.
-    fn set_in_vain(&self, sql: &str) -> Option<String> {
-        let (before, _) = sql.split_once('=')?;
-        let key = before[crate::script::blank_end(before)..].split_whitespace().nth(1)?;
-        (first_word(sql).eq_ignore_ascii_case("set") && self.session.config().other.contains_key(key))
-            .then(|| key.to_owned())
     }
 
     /// Tells a person that a statement without a result has ended.

@@ -59,12 +59,28 @@ pub struct Config {
     pub min_partition_bytes: u64,
     /// `spark.sql.adaptive.coalescePartitions.parallelismFirst`
     pub parallelism_first: bool,
+    /// `spark.sql.adaptive.coalescePartitions.minPartitionNum`; unset is the number of workers, or 1
+    pub coalesce_min_partitions: Option<u32>,
+    /// `spark.sql.adaptive.coalescePartitions.initialPartitionNum`; unset is `spark.sql.shuffle.partitions`
+    pub coalesce_initial_partitions: Option<u32>,
+    /// `spark.sql.adaptive.coalescePartitions.maxReducerPartitionsPerTask`
+    pub coalesce_max_per_task: u32,
+    /// `spark.sql.adaptive.optimizeSkewsInRebalancePartitions.enabled`
+    pub rebalance_skew: bool,
+    /// `spark.sql.adaptive.rebalancePartitionsSmallPartitionFactor`
+    pub rebalance_small_factor: f64,
+    /// `spark.sql.adaptive.localShuffleReader.enabled`
+    pub local_reads: bool,
+    /// `spark.sql.adaptive.nonEmptyPartitionRatioForBroadcastJoin`
+    pub broadcast_non_empty_ratio: f64,
     /// `spark.sql.adaptive.skewJoin.enabled`
     pub skew_join: bool,
     /// `spark.sql.adaptive.skewJoin.skewedPartitionFactor`
     pub skew_factor: f64,
     /// `spark.sql.adaptive.skewJoin.skewedPartitionThresholdInBytes`
     pub skew_threshold_bytes: u64,
+    /// `spark.sql.optimizer.dynamicPartitionPruning.enabled`
+    pub dynamic_partition_pruning: bool,
     /// `spark.sql.optimizer.excludedRules`
     pub excluded_rules: Vec<String>,
     /// `spark.sql.adaptive.optimizer.excludedRules`
@@ -149,12 +165,28 @@ settings! {
         "Merged partitions are at least this large, where there is enough data.";
     "spark.sql.adaptive.coalescePartitions.parallelismFirst", parallelism_first, parse_bool, ToString::to_string,
         "Whether merging stops at one partition per worker rather than at the advisory size.";
+    "spark.sql.adaptive.coalescePartitions.minPartitionNum", coalesce_min_partitions, |s: &str| auto(s, positive), show_auto,
+        "Least number of merged partitions; auto is the number of workers if parallelism comes first, else 1.";
+    "spark.sql.adaptive.coalescePartitions.initialPartitionNum", coalesce_initial_partitions, |s: &str| auto(s, positive), show_auto,
+        "Partitions of hash exchanges before small ones are merged; auto is spark.sql.shuffle.partitions.";
+    "spark.sql.adaptive.coalescePartitions.maxReducerPartitionsPerTask", coalesce_max_per_task, positive, ToString::to_string,
+        "Greatest number of partitions that one task reads after merging.";
+    "spark.sql.adaptive.optimizeSkewsInRebalancePartitions.enabled", rebalance_skew, parse_bool, ToString::to_string,
+        "Whether partitions of REBALANCE above the advisory size are split.";
+    "spark.sql.adaptive.rebalancePartitionsSmallPartitionFactor", rebalance_small_factor, |s: &str| s.parse().ok().filter(|v| (0.0..1.0).contains(v)), ToString::to_string,
+        "A split partition's rest below this share of the advisory size belongs to the part before.";
+    "spark.sql.adaptive.localShuffleReader.enabled", local_reads, parse_bool, ToString::to_string,
+        "Whether tasks take rows of any partition where nobody needs the partitions.";
+    "spark.sql.adaptive.nonEmptyPartitionRatioForBroadcastJoin", broadcast_non_empty_ratio, |s: &str| s.parse().ok().filter(|v| *v >= 0.0), ToString::to_string,
+        "A join whose sides are partitioned already is not changed to a shared one if fewer of the partitions have rows.";
     "spark.sql.adaptive.skewJoin.enabled", skew_join, parse_bool, ToString::to_string,
         "Whether skewed partitions of a join are split.";
     "spark.sql.adaptive.skewJoin.skewedPartitionFactor", skew_factor, |s: &str| s.parse().ok().filter(|v| *v > 0.0), ToString::to_string,
         "A partition is skewed if it is this many times larger than the median, and larger than the threshold.";
     "spark.sql.adaptive.skewJoin.skewedPartitionThresholdInBytes", skew_threshold_bytes, parse_bytes, show_bytes,
         "A partition is skewed only if it is larger than this.";
+    "spark.sql.optimizer.dynamicPartitionPruning.enabled", dynamic_partition_pruning, parse_bool, ToString::to_string,
+        "Whether files are left out whose partition values find no partner in a join.";
     "spark.sql.optimizer.excludedRules", excluded_rules, parse_list, |v: &Vec<String>| v.join(","),
         "Names of optimizer rules that are not applied, separated by commas.";
     "spark.sql.adaptive.optimizer.excludedRules", adaptive_excluded_rules, parse_list, |v: &Vec<String>| v.join(","),
@@ -186,9 +218,17 @@ impl Default for Config {
             coalesce_partitions: true,
             min_partition_bytes: 1 << 20,
             parallelism_first: true,
+            coalesce_min_partitions: None,
+            coalesce_initial_partitions: None,
+            coalesce_max_per_task: i32::MAX as u32,
+            rebalance_skew: true,
+            rebalance_small_factor: 0.2,
+            local_reads: true,
+            broadcast_non_empty_ratio: 0.2,
             skew_join: true,
             skew_factor: 5.0,
             skew_threshold_bytes: 256 << 20,
+            dynamic_partition_pruning: true,
             excluded_rules: Vec::new(),
             adaptive_excluded_rules: Vec::new(),
             max_task_failures: 4,
@@ -266,7 +306,8 @@ impl Config {
 
     /// Partitions of a hash exchange: four per worker and at least 16, a power of two, unless set.
     pub fn hash_partitions(&self) -> u32 {
-        self.shuffle_partitions.unwrap_or_else(|| (4 * self.threads as u32).next_power_of_two().max(16))
+        let initial = self.coalesce_initial_partitions.filter(|_| self.adaptive && self.coalesce_partitions);
+        initial.or(self.shuffle_partitions).unwrap_or_else(|| (4 * self.threads as u32).next_power_of_two().max(16))
     }
 }
 

@@ -319,7 +319,7 @@ fn set(session: &Session, key: &str, value: Option<&str>) -> Result<DataFrame> {
                 return Err(Error::bind("INVALID_CONF_VALUE.TIME_ZONE", "22022", message));
             }
             if !session.set(key, value)? {
-                tracing::warn!(key, "the setting has no effect here");
+                tracing::warn!("the setting {key} has no effect here");
             }
             session.config().get(key).unwrap_or_else(|| value.to_owned())
         }

@@ -12,34 +12,51 @@ use futures::channel::mpsc;
 use futures::future::BoxFuture;
 
 use crate::operator::{Sink, SinkState};
+use crate::operators::sort::ranges::{Bounds, Ranges};
 use crate::services::QueryServices;
 
 /// Writes an exchange.
-pub struct ExchangeSink {
+pub(crate) struct ExchangeSink {
     writer: ShuffleWriter,
-    /// The keys, where rows are partitioned by hash, with their types.
-    keys: Option<(Evaluator, Vec<SqlType>)>,
-    hashes: Vec<u64>,
+    route: Route,
+}
+
+/// How the partition of a row is found.
+pub(crate) enum Route {
+    /// Partitions take blocks in turn, or there is one.
+    Any,
+    /// By the hash of keys, which have these types.
+    Hash(Evaluator, Vec<SqlType>, Vec<u64>),
+    /// By ranges of an order.
+    Range(Ranges, Arc<Bounds>, Vec<u32>),
 }
 
 impl ExchangeSink {
-    /// Writes through `writer`, by the hash of `keys` if there are any.
-    pub fn new(writer: ShuffleWriter, keys: Option<(Evaluator, Vec<SqlType>)>) -> Self {
-        Self { writer, keys, hashes: Vec::new() }
+    /// Writes through `writer`.
+    pub(crate) fn new(writer: ShuffleWriter, route: Route) -> Self {
+        Self { writer, route }
     }
 }
 
 impl Sink for ExchangeSink {
     fn push(&mut self, batch: Batch) -> Result<()> {
-        let Some((evaluator, types)) = &mut self.keys else { return self.writer.write(batch) };
-        let keys = evaluator.evaluate(&batch)?;
-        let keys = keys
-            .iter()
-            .zip(types.iter())
-            .map(|(key, ty)| firesteel_common::encoding::canonical(key, ty))
-            .collect::<Result<Vec<_>>>()?;
-        hash_columns(&keys, batch.rows(), &mut self.hashes)?;
-        self.writer.write_hashed(batch, &self.hashes)
+        match &mut self.route {
+            Route::Any => self.writer.write(batch),
+            Route::Hash(evaluator, types, hashes) => {
+                let keys = evaluator.evaluate(&batch)?;
+                let keys = keys
+                    .iter()
+                    .zip(types.iter())
+                    .map(|(key, ty)| firesteel_common::encoding::canonical(key, ty))
+                    .collect::<Result<Vec<_>>>()?;
+                hash_columns(&keys, batch.rows(), hashes)?;
+                self.writer.write_hashed(batch, hashes)
+            }
+            Route::Range(ranges, bounds, places) => {
+                ranges.place(&batch, bounds, places)?;
+                self.writer.write_placed(batch, places)
+            }
+        }
     }
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<SinkState>> {

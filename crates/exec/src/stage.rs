@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use firesteel_catalog::{ScanContext, ScanMetrics, ScanRequest, TableRef};
 use firesteel_common::{Batch, Error, ExchangeId, NodeId, PartitionSpec, Result, TaskId, encoding};
-use firesteel_expr::ColumnRef;
 use firesteel_expr::evaluator::{Evaluator, Layout};
+use firesteel_expr::{ColumnRef, SortKey};
 use firesteel_plan::{
     BuildMode, Distribution, FilterSource, HashJoin, JoinKind, PhysicalOp, PhysicalPlan, ReadMode, Side, Stage,
     TaskLayout,
@@ -32,11 +32,12 @@ use crate::operators::limit::LimitOperator;
 use crate::operators::nested_loop_join::{NestedLoopBuild, NestedLoopJoinOperator};
 use crate::operators::project::ProjectOperator;
 use crate::operators::sort::SortOperator;
+use crate::operators::sort::ranges::{Bounds, Ranges};
 use crate::operators::top_k::TopKOperator;
 use crate::operators::window::WindowOperator;
 use crate::pipeline::{Branch, PipelineTask, SLICE, Slot, TaskMetrics};
 use crate::services::QueryServices;
-use crate::sink::{ExchangeSink, ResultSink};
+use crate::sink::{ExchangeSink, ResultSink, Route};
 use crate::slices::Slices;
 use crate::source::{ScanQueue, WorkQueue, block_source, elastic_source, scan_source, values_source};
 
@@ -50,6 +51,8 @@ pub struct StageExecution {
     loops: BTreeMap<NodeId, Once<NestedLoopBuild>>,
     slices: Slices,
     published: BTreeMap<NodeId, Once<()>>,
+    /// Where ranges of an order begin.
+    bounds: Once<Bounds>,
     /// The filters of earlier stages have been made.
     filtered: Once<()>,
     metrics: Mutex<TaskMetrics>,
@@ -74,6 +77,7 @@ impl StageExecution {
             loops: BTreeMap::new(),
             slices: Slices::of(&stage.tasks, &stage.plan),
             published: BTreeMap::new(),
+            bounds: Once::default(),
             filtered: Once::default(),
             metrics: Mutex::default(),
             usage: Arc::default(),
@@ -336,6 +340,9 @@ impl StageExecution {
             }
             return Ok(());
         }
+        if let (PhysicalOp::Coalesce { .. }, Some(input)) = (&node.op, node.inputs.first()) {
+            return self.pipeline(input, cx, builds, top, slots, branches);
+        }
         if let Some((operator, input)) = self.operator(node, cx, builds)? {
             slots.push(Slot::new(node.id, operator));
             return self.pipeline(input, cx, builds, top, slots, branches);
@@ -442,6 +449,29 @@ impl StageExecution {
         }
     }
 
+    /// So many ranges of an order of what the stage reads, and where they begin.
+    fn ranges(
+        &self,
+        keys: &[SortKey],
+        columns: &[ColumnRef],
+        count: u32,
+        cx: &TaskContext,
+    ) -> Result<(Ranges, Arc<Bounds>)> {
+        let reads = self.stage.plan.reads();
+        let [(exchange, _)] = reads.as_slice() else {
+            return Err(Error::internal("ranges are of the rows of one exchange"));
+        };
+        let mut ranges = Ranges::new(keys, columns, &cx.eval)?;
+        let bounds = self.bounds.get_or_make(
+            |_| true,
+            || {
+                let blocks = self.services.shuffle.blocks(*exchange, &PartitionSpec::All)?;
+                ranges.bounds(&blocks, count).map(Arc::new)
+            },
+        )?;
+        Ok((ranges, bounds))
+    }
+
     fn sink(&self, cx: &TaskContext) -> Result<Box<dyn Sink>> {
         let output = &self.stage.output;
         let columns = &self.stage.plan.output;
@@ -452,14 +482,18 @@ impl StageExecution {
             }
             distribution => {
                 let writer = self.services.shuffle.writer(output.id, cx.id, self.output_usage.clone())?;
-                let keys = match distribution {
+                let route = match distribution {
                     Distribution::Hash { keys, .. } => {
                         let evaluator = Evaluator::compile(keys, &Layout::new(columns), &cx.eval)?;
-                        Some((evaluator, keys.iter().map(firesteel_expr::Expr::ty).collect()))
+                        Route::Hash(evaluator, keys.iter().map(firesteel_expr::Expr::ty).collect(), Vec::new())
                     }
-                    _ => None,
+                    Distribution::Range { keys, partitions } => {
+                        let (ranges, bounds) = self.ranges(keys, columns, *partitions, cx)?;
+                        Route::Range(ranges, bounds, Vec::new())
+                    }
+                    _ => Route::Any,
                 };
-                Ok(Box::new(ExchangeSink::new(writer, keys)))
+                Ok(Box::new(ExchangeSink::new(writer, route)))
             }
         }
     }

@@ -78,6 +78,7 @@ pub(crate) fn free_columns(plan: &LogicalPlan) -> BTreeMap<ColumnId, ColumnRef> 
             | LogicalOp::Filter { .. }
             | LogicalOp::Sort { .. }
             | LogicalOp::Limit { .. }
+            | LogicalOp::Hint { .. }
             | LogicalOp::Repartition { .. } => {}
             _ => made.extend(node.column_ids()),
         }

@@ -230,7 +230,7 @@ fn show(plan: &LogicalPlan, cx: &OptimizerContext<'_>) -> String {
                 list(keys.iter().map(|(c, e)| format!("{c}={e}"))),
                 list(aggregates.iter().map(|a| format!("{}={}", a.column, a.call)))
             ),
-            LogicalOp::Join { kind, on, residual, null_aware } => {
+            LogicalOp::Join { kind, on, residual, null_aware, .. } => {
                 let keys = on.iter().map(|k| format!("{}{}{}", k.left, if k.null_safe { "<=>" } else { "=" }, k.right));
                 let kind = match kind {
                     JoinKind::Mark(mark) => format!("Mark {mark}"),
@@ -239,7 +239,7 @@ fn show(plan: &LogicalPlan, cx: &OptimizerContext<'_>) -> String {
                 let rest = residual.as_ref().map(|r| format!(" and {r}")).unwrap_or_default();
                 format!("Join {kind} on {}{rest}{}", list(keys), if *null_aware { " null-aware" } else { "" })
             }
-            LogicalOp::Sort { keys, fetch } => format!("Sort {} {fetch:?}", list(keys)),
+            LogicalOp::Sort { keys, fetch, .. } => format!("Sort {} {fetch:?}", list(keys)),
             other => format!("{other:?}"),
         }
     }
@@ -257,7 +257,7 @@ fn show(plan: &LogicalPlan, cx: &OptimizerContext<'_>) -> String {
 fn joins(plan: &LogicalPlan) -> Vec<(JoinKind, usize, bool, bool)> {
     let mut all = Vec::new();
     plan.visit(&mut |node| {
-        if let LogicalOp::Join { kind, on, residual, null_aware } = &node.op {
+        if let LogicalOp::Join { kind, on, residual, null_aware, .. } = &node.op {
             all.push((kind.clone(), on.len(), residual.is_some(), *null_aware));
         }
     });

@@ -329,6 +329,7 @@ fn physical_line(plan: &PhysicalPlan, parent: Option<&PhysicalOp>) -> (String, S
         PhysicalOp::Window { partition_by, order_by, calls } => {
             line("Window", format!(" {}, {}, {}", list(calls), list(partition_by), list(order_by)))
         }
+        PhysicalOp::Coalesce { tasks } => line("Coalesce", format!(" {tasks}")),
         PhysicalOp::Union => line("Union", String::new()),
         PhysicalOp::Exchange(exchange) => {
             let (name, arguments) = exchange_arguments(exchange);
@@ -361,6 +362,9 @@ fn hash_join_line(join: &HashJoin) -> (String, String) {
     if join.null_aware {
         text.push_str(", null aware");
     }
+    if let Some(hint) = join.hint {
+        let _ = write!(text, ", hint={}", hint.name());
+    }
     if !join.filters.is_empty() {
         let filters = list(join.filters.iter().map(|(id, _)| format!("runtimefilter#{id}")));
         let _ = write!(text, ", publishes {filters}");
@@ -378,12 +382,21 @@ fn exchange_arguments(exchange: &Exchange) -> (&'static str, String) {
             ("Exchange", format!("hashpartitioning({}, {partitions})", keys.join(", ")))
         }
         Distribution::RoundRobin { partitions } => ("Exchange", format!("RoundRobinPartitioning({partitions})")),
+        Distribution::Range { keys, partitions } => {
+            let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+            ("Exchange", format!("rangepartitioning({}, {partitions})", keys.join(", ")))
+        }
         Distribution::Any => ("Exchange", "any".to_owned()),
     };
     if name == "Exchange" {
         text.push_str(match exchange.origin {
             ExchangeOrigin::Planner => ", ENSURE_REQUIREMENTS",
             ExchangeOrigin::User => ", REPARTITION_BY_NUM",
+            ExchangeOrigin::UserColumns => ", REPARTITION_BY_COL",
+            ExchangeOrigin::Rebalance => match exchange.distribution {
+                Distribution::Hash { .. } => ", REBALANCE_PARTITIONS_BY_COL",
+                _ => ", REBALANCE_PARTITIONS_BY_NONE",
+            },
         });
     }
     if exchange.form == ExchangeForm::Serialized {
@@ -465,7 +478,7 @@ fn logical_line(plan: &LogicalPlan) -> (String, String) {
         LogicalOp::Expand { columns, projections } => {
             line("Expand", format!(" {}, {}", list(projections.iter().map(list)), list(columns)))
         }
-        LogicalOp::Join { kind, on, residual, null_aware } => {
+        LogicalOp::Join { kind, on, residual, null_aware, hint } => {
             let keys = on.iter().map(|key| {
                 let sign = if key.null_safe { "<=>" } else { "=" };
                 format!("({} {sign} {})", key.left, key.right)
@@ -477,8 +490,12 @@ fn logical_line(plan: &LogicalPlan) -> (String, String) {
                 all => format!(", ({})", all.join(" AND ")),
             };
             let null_aware = if *null_aware { ", null aware" } else { "" };
-            line("Join", format!(" {}{condition}{null_aware}", kind_name(kind)))
+            let hints = [("leftHint", hint.left), ("rightHint", hint.right)].into_iter();
+            let hints: String =
+                hints.filter_map(|(side, hint)| Some(format!(", {side}=(strategy={})", hint?.name()))).collect();
+            line("Join", format!(" {}{condition}{null_aware}{hints}", kind_name(kind)))
         }
+        LogicalOp::Hint { strategy } => line("ResolvedHint", format!(" (strategy={})", strategy.name())),
         LogicalOp::DependentJoin { kind, condition } => {
             let condition = condition.as_ref().map(|c| format!(", {c}")).unwrap_or_default();
             line("LateralJoin", format!(" {}{condition}", kind_name(kind)))
@@ -486,9 +503,9 @@ fn logical_line(plan: &LogicalPlan) -> (String, String) {
         LogicalOp::Window { partition_by, order_by, calls } => {
             line("Window", format!(" {}, {}, {}", list(calls), list(partition_by), list(order_by)))
         }
-        LogicalOp::Sort { keys, fetch } => {
+        LogicalOp::Sort { keys, fetch, global } => {
             let fetch = fetch.map(|n| format!(", fetch={n}")).unwrap_or_default();
-            line("Sort", format!(" {}, true{fetch}", list(keys)))
+            line("Sort", format!(" {}, {global}{fetch}", list(keys)))
         }
         LogicalOp::Limit { skip, fetch } => {
             let (name, arguments) = limit_text(*skip, *fetch);
@@ -505,8 +522,12 @@ fn logical_line(plan: &LogicalPlan) -> (String, String) {
         LogicalOp::Repartition { kind, partitions } => {
             let partitions = partitions.map(|n| format!(" {n}")).unwrap_or_default();
             match kind {
-                RepartitionKind::RoundRobin => line("Repartition", partitions),
+                RepartitionKind::RoundRobin => line("Repartition", format!("{partitions}, true")),
+                RepartitionKind::Coalesce => line("Repartition", format!("{partitions}, false")),
                 RepartitionKind::Hash(keys) => line("RepartitionByExpression", format!(" {}{partitions}", list(keys))),
+                RepartitionKind::Range(keys) => line("RepartitionByExpression", format!(" {}{partitions}", list(keys))),
+                RepartitionKind::Rebalance(keys) if keys.is_empty() => line("RebalancePartitions", partitions),
+                RepartitionKind::Rebalance(keys) => line("RebalancePartitions", format!(" {}{partitions}", list(keys))),
             }
         }
         LogicalOp::Pinned(pinned) => {

@@ -5,12 +5,14 @@
 
 pub mod decision;
 pub mod display;
+pub mod hint;
 pub mod logical;
 pub mod physical;
 pub mod stage;
 pub mod statistics;
 
 pub use decision::{Effect, Evidence, Note};
+pub use hint::{JoinHint, JoinStrategy};
 pub use logical::{JoinKey, JoinKind, LogicalOp, LogicalPlan, Pinned, RepartitionKind, Scan, SetOperation};
 pub use physical::{
     AggregateMode, BuildMode, Distribution, Exchange, ExchangeForm, ExchangeOrigin, HashAggregate, HashJoin,

@@ -10,6 +10,7 @@ use firesteel_catalog::TableRef;
 use firesteel_common::{ColumnId, NodeId, Result, Span};
 use firesteel_expr::{ColumnRef, Expr, NamedAggregate, SortKey, WindowCall};
 
+use crate::hint::{JoinHint, JoinStrategy};
 use crate::physical::PhysicalPlan;
 use crate::statistics::Statistics;
 
@@ -72,6 +73,13 @@ pub enum LogicalOp {
         /// `NOT IN` and `IN` as a value: one key, no residual; NULL on either side makes the answer unknown.
         /// Only for `LeftAnti` and `Mark`.
         null_aware: bool,
+        /// What the user asks for.
+        hint: JoinHint,
+    },
+    /// Asks for a strategy of the join that the input is part of. The first rule puts it into the join.
+    Hint {
+        /// The strategy.
+        strategy: JoinStrategy,
     },
     /// A join whose right input may read columns of the left one (or of dependent joins further up):
     /// a subquery before unnesting, a LATERAL join. The rules remove it; `lower` refuses it.
@@ -96,6 +104,8 @@ pub enum LogicalOp {
         keys: Vec<SortKey>,
         /// Rows needed.
         fetch: Option<u64>,
+        /// Over all rows; otherwise, it is enough that each task orders its own: SORT BY.
+        global: bool,
     },
     /// Skips rows, then returns no more than `fetch`.
     Limit {
@@ -201,12 +211,18 @@ pub enum SetOperation {
 }
 
 /// A redistribution that the user asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum RepartitionKind {
-    /// REPARTITION, COALESCE without expressions.
+    /// REPARTITION without expressions.
     RoundRobin,
     /// By the hash of expressions: REPARTITION, DISTRIBUTE BY.
     Hash(Vec<Expr>),
+    /// By ranges of the order of keys: REPARTITION_BY_RANGE.
+    Range(Vec<SortKey>),
+    /// Into partitions of about the advisory size, by the hash of expressions if there are any: REBALANCE.
+    Rebalance(Vec<Expr>),
+    /// No more than a number of tasks, without moving rows: COALESCE.
+    Coalesce,
 }
 
 /// A subtree that has started. What it returns is fixed; statistics are exact once its stages ended.
@@ -277,6 +293,7 @@ impl LogicalPlan {
             LogicalOp::Filter { .. }
             | LogicalOp::Sort { .. }
             | LogicalOp::Limit { .. }
+            | LogicalOp::Hint { .. }
             | LogicalOp::Repartition { .. } => input(0),
         }
     }
@@ -327,8 +344,12 @@ impl LogicalPlan {
                 .chain(calls.iter().flat_map(WindowCall::args))
                 .collect(),
             LogicalOp::Sort { keys, .. } => keys.iter().map(|k| &k.expr).collect(),
-            LogicalOp::Repartition { kind: RepartitionKind::Hash(exprs), .. } => exprs.iter().collect(),
-            LogicalOp::Repartition { .. }
+            LogicalOp::Repartition { kind, .. } => match kind {
+                RepartitionKind::Hash(exprs) | RepartitionKind::Rebalance(exprs) => exprs.iter().collect(),
+                RepartitionKind::Range(keys) => keys.iter().map(|k| &k.expr).collect(),
+                RepartitionKind::RoundRobin | RepartitionKind::Coalesce => Vec::new(),
+            },
+            LogicalOp::Hint { .. }
             | LogicalOp::Limit { .. }
             | LogicalOp::Union { .. }
             | LogicalOp::SetOp { .. }
@@ -370,7 +391,7 @@ impl LogicalPlan {
                 columns,
                 projections: projections.into_iter().map(|p| p.into_iter().map(&mut *f).collect()).collect(),
             },
-            LogicalOp::Join { kind, on, residual, null_aware } => LogicalOp::Join {
+            LogicalOp::Join { kind, on, residual, null_aware, hint } => LogicalOp::Join {
                 kind,
                 on: on
                     .into_iter()
@@ -378,6 +399,7 @@ impl LogicalPlan {
                     .collect(),
                 residual: residual.map(f),
                 null_aware,
+                hint,
             },
             LogicalOp::DependentJoin { kind, condition } => {
                 LogicalOp::DependentJoin { kind, condition: condition.map(f) }
@@ -387,9 +409,15 @@ impl LogicalPlan {
                 order_by: sort(order_by, f),
                 calls: calls.into_iter().map(|call| call.map_exprs(f)).collect(),
             },
-            LogicalOp::Sort { keys, fetch } => LogicalOp::Sort { keys: sort(keys, f), fetch },
-            LogicalOp::Repartition { kind: RepartitionKind::Hash(exprs), partitions } => {
-                LogicalOp::Repartition { kind: RepartitionKind::Hash(exprs.into_iter().map(f).collect()), partitions }
+            LogicalOp::Sort { keys, fetch, global } => LogicalOp::Sort { keys: sort(keys, f), fetch, global },
+            LogicalOp::Repartition { kind, partitions } => {
+                let kind = match kind {
+                    RepartitionKind::Hash(exprs) => RepartitionKind::Hash(exprs.into_iter().map(f).collect()),
+                    RepartitionKind::Rebalance(exprs) => RepartitionKind::Rebalance(exprs.into_iter().map(f).collect()),
+                    RepartitionKind::Range(keys) => RepartitionKind::Range(sort(keys, f)),
+                    other => other,
+                };
+                LogicalOp::Repartition { kind, partitions }
             }
             other => other,
         };

@@ -4,6 +4,7 @@ use firesteel_catalog::{ScanRequest, TableRef};
 use firesteel_common::{ExchangeId, FilterId, NodeId};
 use firesteel_expr::{AggregateCall, ColumnRef, Expr, SortKey, WindowCall};
 
+use crate::hint::JoinStrategy;
 use crate::logical::{JoinKey, JoinKind};
 use crate::statistics::Estimate;
 
@@ -95,6 +96,11 @@ pub enum PhysicalOp {
         /// The calls; their columns follow those of the input.
         calls: Vec<WindowCall>,
     },
+    /// No more than so many tasks: what COALESCE asks for. Rows pass unchanged.
+    Coalesce {
+        /// How many.
+        tasks: u32,
+    },
     /// All rows of all inputs, by position.
     Union,
     /// Moves rows between tasks: the end of a stage. Never inside the plan of a [`crate::Stage`].
@@ -146,6 +152,8 @@ pub struct HashJoin {
     pub build: Side,
     /// Who sees the table.
     pub mode: BuildMode,
+    /// The hint that decided the strategy.
+    pub hint: Option<JoinStrategy>,
     /// Filters to publish when the table is complete: identity, and position of the key in `on`.
     pub filters: Vec<(FilterId, usize)>,
 }
@@ -235,6 +243,14 @@ pub enum Distribution {
         /// Number of partitions.
         partitions: u32,
     },
+    /// Rows of each range of an order in one partition, the ranges in order, equal keys together. The plan below reads
+    /// an exchange that has finished: a sample of that tells where ranges begin.
+    Range {
+        /// The order.
+        keys: Vec<SortKey>,
+        /// Number of partitions.
+        partitions: u32,
+    },
     /// As they come: the result of the query.
     Any,
 }
@@ -243,7 +259,9 @@ impl Distribution {
     /// Number of partitions that are written.
     pub fn partitions(&self) -> u32 {
         match self {
-            Distribution::Hash { partitions, .. } | Distribution::RoundRobin { partitions } => *partitions,
+            Distribution::Hash { partitions, .. }
+            | Distribution::RoundRobin { partitions }
+            | Distribution::Range { partitions, .. } => *partitions,
             _ => 1,
         }
     }
@@ -263,8 +281,13 @@ pub enum ExchangeForm {
 pub enum ExchangeOrigin {
     /// The planner (Spark: `ENSURE_REQUIREMENTS`). Partitions may be merged and split.
     Planner,
-    /// The user; a number that was given is kept.
+    /// The user, with a number, which is kept (`REPARTITION_BY_NUM`).
     User,
+    /// The user, without a number (`REPARTITION_BY_COL`). Partitions may be merged.
+    UserColumns,
+    /// The user, for partitions of about the advisory size (`REBALANCE_PARTITIONS_BY_NONE`, `…_BY_COL`). They are
+    /// merged and split.
+    Rebalance,
 }
 
 /// How an exchange is read.
@@ -336,9 +359,11 @@ impl PhysicalPlan {
     /// The skew rule asks before it splits a partition.
     pub fn tolerates_slices(&self, input: usize) -> bool {
         match &self.op {
-            PhysicalOp::Filter { .. } | PhysicalOp::Project { .. } | PhysicalOp::Expand { .. } | PhysicalOp::Union => {
-                true
-            }
+            PhysicalOp::Filter { .. }
+            | PhysicalOp::Project { .. }
+            | PhysicalOp::Expand { .. }
+            | PhysicalOp::Coalesce { .. }
+            | PhysicalOp::Union => true,
             PhysicalOp::HashAggregate(aggregate) => aggregate.mode == AggregateMode::Partial,
             // The build side is complete for every slice, and slices share which of its rows have matched.
             PhysicalOp::HashJoin(join) => input == join.build.other().index(),

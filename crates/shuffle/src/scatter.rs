@@ -1,4 +1,4 @@
-//! Puts the rows of batches into partitions by hash.
+//! Puts the rows of batches into partitions.
 //!
 //! Batches are gathered until there are enough rows for partitions to get decent pieces; then the row
 //! numbers are counting-sorted by partition and each column is gathered once in that order. The
@@ -22,39 +22,46 @@ pub struct Scatter {
     types: Vec<SqlType>,
     partitions: u32,
     pending: Vec<Batch>,
-    hashes: Vec<u64>,
+    /// The partition of each row.
+    targets: Vec<u32>,
 }
 
 impl Scatter {
     /// For rows of `types` into `partitions` partitions.
     pub fn new(types: Vec<SqlType>, partitions: u32) -> Self {
-        Self { types, partitions, pending: Vec::new(), hashes: Vec::new() }
+        Self { types, partitions, pending: Vec::new(), targets: Vec::new() }
     }
 
     /// Takes in the live rows of `batch`, whose keys have `hashes`, one per live row.
     pub fn push(&mut self, batch: Batch, hashes: &[u64]) -> Result<()> {
+        let partitions = self.partitions;
+        self.place(batch, hashes.iter().map(|hash| partition_of(*hash, partitions)))
+    }
+
+    /// Takes in the live rows of `batch` for the partitions `targets`, one per live row.
+    pub fn place(&mut self, batch: Batch, targets: impl IntoIterator<Item = u32>) -> Result<()> {
         self.pending.push(batch.canonical(&self.types)?);
-        self.hashes.extend_from_slice(hashes);
+        self.targets.extend(targets);
         Ok(())
     }
 
     /// Whether enough rows are there for [`Scatter::flush`].
     pub fn is_full(&self) -> bool {
-        self.hashes.len() >= MAX_ROWS.min(ROWS_PER_PARTITION * self.partitions as usize)
+        self.targets.len() >= MAX_ROWS.min(ROWS_PER_PARTITION * self.partitions as usize)
     }
 
     /// Gives each partition that gets rows a batch of them.
     pub fn flush(&mut self, mut out: impl FnMut(u32, Batch) -> Result<()>) -> Result<()> {
         let pending = std::mem::take(&mut self.pending);
-        let hashes = std::mem::take(&mut self.hashes);
-        if hashes.is_empty() {
+        let targets = std::mem::take(&mut self.targets);
+        if targets.is_empty() {
             return Ok(());
         }
         let batch = Batch::concat(&pending, &self.types)?;
-        let (order, starts) = counting_sort(&hashes, self.partitions);
+        let (order, starts) = counting_sort(&targets, self.partitions);
         let order = UInt32Array::from(order);
         let columns = batch.columns().iter().map(|c| Ok(trim(take(c, &order, None)?))).collect::<Result<_>>()?;
-        let sorted = Batch::new(columns, hashes.len());
+        let sorted = Batch::new(columns, targets.len());
         for partition in 0..self.partitions {
             let (start, end) = (starts[partition as usize], starts[partition as usize + 1]);
             if end > start {
@@ -66,15 +73,14 @@ impl Scatter {
 }
 
 /// Row numbers ordered by partition, and where each partition starts (one more entry than partitions).
-fn counting_sort(hashes: &[u64], partitions: u32) -> (Vec<u32>, Vec<usize>) {
-    let targets: Vec<u32> = hashes.iter().map(|hash| partition_of(*hash, partitions)).collect();
+fn counting_sort(targets: &[u32], partitions: u32) -> (Vec<u32>, Vec<usize>) {
     let mut starts = vec![0usize; partitions as usize + 1];
     targets.iter().for_each(|p| starts[*p as usize + 1] += 1);
     for i in 1..starts.len() {
         starts[i] += starts[i - 1];
     }
     let mut next = starts.clone();
-    let mut order = vec![0u32; hashes.len()];
+    let mut order = vec![0u32; targets.len()];
     for (row, partition) in targets.iter().enumerate() {
         order[next[*partition as usize]] = row as u32;
         next[*partition as usize] += 1;

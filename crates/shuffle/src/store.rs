@@ -219,6 +219,13 @@ impl ShuffleWriter {
         if self.scatter.is_full() { self.flush_scatter() } else { Ok(()) }
     }
 
+    /// Writes rows to the partitions `targets`, one per live row.
+    pub fn write_placed(&mut self, batch: Batch, targets: &[u32]) -> Result<()> {
+        self.reserve_pending(&batch)?;
+        self.scatter.place(batch, targets.iter().copied())?;
+        if self.scatter.is_full() { self.flush_scatter() } else { Ok(()) }
+    }
+
     /// Writes rows to the partitions in turn, or to the only one.
     pub fn write(&mut self, batch: Batch) -> Result<()> {
         self.tail_rows += batch.rows();

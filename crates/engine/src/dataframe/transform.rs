@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use firesteel_common::{Error, Result};
-use firesteel_expr::Expr;
+use firesteel_expr::{Expr, SortKey};
 use firesteel_plan::{LogicalOp, RepartitionKind};
 
 use crate::column::{Column, IntoColumns};
 use crate::dataframe::DataFrame;
 use crate::functions::expr;
 use crate::resolver::{Resolver, with_context};
+use firesteel_sql::frame;
 
 /// A predicate: an expression, or SQL.
 pub trait Condition {
@@ -194,16 +195,24 @@ impl DataFrame {
     /// # }
     /// ```
     pub fn sort(&self, columns: impl IntoColumns) -> Result<Self> {
+        let keys = self.sort_keys("ORDER BY", columns)?;
+        Ok(self.with_plan(self.unary(LogicalOp::Sort { keys, fetch: None, global: true })))
+    }
+
+    fn sort_keys(&self, clause: &'static str, columns: impl IntoColumns) -> Result<Vec<SortKey>> {
         let columns = columns.into_columns();
-        let keys = self.resolve("ORDER BY", |resolver| {
-            columns.iter().map(|column| resolver.sort_key(&column.0)).collect::<Result<Vec<_>>>()
-        })?;
-        Ok(self.with_plan(self.unary(LogicalOp::Sort { keys, fetch: None })))
+        self.resolve(clause, |resolver| columns.iter().map(|column| resolver.sort_key(&column.0)).collect())
     }
 
     /// As [`DataFrame::sort`].
     pub fn order_by(&self, columns: impl IntoColumns) -> Result<Self> {
         self.sort(columns)
+    }
+
+    /// Orders the rows of each task: `SORT BY`.
+    pub fn sort_within_partitions(&self, columns: impl IntoColumns) -> Result<Self> {
+        let keys = self.sort_keys("SORT BY", columns)?;
+        Ok(self.with_plan(self.unary(LogicalOp::Sort { keys, fetch: None, global: false })))
     }
 
     /// Spreads the rows evenly over a number of partitions.
@@ -223,10 +232,52 @@ impl DataFrame {
         Ok(self.with_plan(self.unary(LogicalOp::Repartition { kind, partitions })))
     }
 
-    /// Brings the rows to at most a number of partitions.
+    /// Brings rows to partitions by ranges of an order, ascending unless [`Column::desc`] says otherwise. The
+    /// ranges come from a sample.
+    ///
+    /// Errors: no column.
+    pub fn repartition_by_range(&self, partitions: Option<u32>, columns: impl IntoColumns) -> Result<Self> {
+        let keys = self.sort_keys("REPARTITION_BY_RANGE", columns)?;
+        if keys.is_empty() {
+            let message = "At least one partition-by expression must be specified.";
+            return Err(Error::bind("INVALID_PARAMETER_VALUE", "22023", message));
+        }
+        let partitions = partitions.map(|n| n.max(1));
+        Ok(self.with_plan(self.unary(LogicalOp::Repartition { kind: RepartitionKind::Range(keys), partitions })))
+    }
+
+    /// Has the rows made by at most a number of tasks, without moving them.
     #[must_use]
     pub fn coalesce(&self, partitions: u32) -> Self {
-        self.repartition(partitions)
+        let (kind, partitions) = (RepartitionKind::Coalesce, Some(partitions.max(1)));
+        self.with_plan(self.unary(LogicalOp::Repartition { kind, partitions }))
+    }
+
+    /// A hint of SQL on these rows: `broadcast`, `merge`, `shuffle_hash` or `shuffle_replicate_nl` for the next join,
+    /// or `repartition`, `repartition_by_range`, `rebalance` or `coalesce` with its arguments. Other names are
+    /// ignored, with a warning.
+    ///
+    /// Errors: arguments that the hint does not take, `UNRESOLVED_COLUMN`.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), firesteel::Error> {
+    /// # futures::executor::block_on(async {
+    /// # use firesteel::JoinType;
+    /// # let session = firesteel::Session::builder().threads(1).build()?;
+    /// let large = session.sql("SELECT id FROM range(1000)").await?;
+    /// let small = session.sql("SELECT id FROM range(10)").await?;
+    /// let joined = large.join(&small.hint("broadcast", [])?, "id", JoinType::Inner)?;
+    /// assert_eq!(joined.hint("rebalance", ["id"])?.count().await?, 10);
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
+    pub fn hint<'s>(&self, name: &str, parameters: impl IntoIterator<Item = &'s str>) -> Result<Self> {
+        let parameters: Vec<String> = parameters.into_iter().map(str::to_owned).collect();
+        let hinted = with_context(&self.session, |cx| {
+            frame::hint(self.plan().clone(), &self.bound().columns, name, &parameters, cx)
+        })?;
+        Ok(self.with_plan(hinted))
     }
 
     /// Whether two names of columns are the same in this session.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use firesteel_common::{ColumnId, NodeId};
 use firesteel_expr::{Expr, op};
-use firesteel_plan::{JoinKey, JoinKind, LogicalOp, LogicalPlan, Statistics};
+use firesteel_plan::{JoinHint, JoinKey, JoinKind, JoinStrategy, LogicalOp, LogicalPlan, Statistics};
 
 use super::enumerate::{Set, Tree};
 use super::reorders;
@@ -21,6 +21,8 @@ pub(super) struct Leaf {
     pub(super) stats: Statistics,
     /// Its output columns.
     pub(super) columns: BTreeSet<ColumnId>,
+    /// What the user asks for, for its join.
+    pub(super) hint: Option<JoinStrategy>,
     /// For the right input of a semi or anti join: how it is joined.
     pub(super) existence: Option<Existence>,
 }
@@ -120,12 +122,12 @@ fn gather(plan: &LogicalPlan, region: &mut Region, conjuncts: &mut Vec<Expr>, cx
             conjuncts.extend(predicate.clone().conjuncts());
             gather(&plan.inputs[0], region, conjuncts, cx)
         }
-        LogicalOp::Join { kind, on, residual, null_aware } if reorders(plan, cx) => {
-            let left = gather(&plan.inputs[0], region, conjuncts, cx);
+        LogicalOp::Join { kind, on, residual, null_aware, hint } if reorders(plan, cx) => {
+            let left = gather_input(&plan.inputs[0], hint.left, region, conjuncts, cx);
             let all = if matches!(kind, JoinKind::Inner) {
                 conjuncts.extend(on.iter().cloned().map(key_predicate));
                 conjuncts.extend(residual.clone().map(Expr::conjuncts).unwrap_or_default());
-                left.union(gather(&plan.inputs[1], region, conjuncts, cx))
+                left.union(gather_input(&plan.inputs[1], hint.right, region, conjuncts, cx))
             } else {
                 let existence = Existence {
                     kind: kind.clone(),
@@ -134,18 +136,39 @@ fn gather(plan: &LogicalPlan, region: &mut Region, conjuncts: &mut Vec<Expr>, cx
                     null_aware: *null_aware,
                     needs: Set::EMPTY,
                 };
-                left.union(add_leaf(&plan.inputs[1], Some(existence), region, cx))
+                left.union(add_leaf(&plan.inputs[1], hint.right, Some(existence), region, cx))
             };
             region.nodes.insert(all, plan.id);
             all
         }
-        _ => add_leaf(plan, None, region, cx),
+        _ => add_leaf(plan, None, None, region, cx),
     }
 }
 
-fn add_leaf(plan: &LogicalPlan, existence: Option<Existence>, region: &mut Region, cx: &OptimizerContext<'_>) -> Set {
+/// An input of a join. A hint is about the whole of it, so that it stays together.
+fn gather_input(
+    plan: &LogicalPlan,
+    hint: Option<JoinStrategy>,
+    region: &mut Region,
+    conjuncts: &mut Vec<Expr>,
+    cx: &OptimizerContext<'_>,
+) -> Set {
+    match hint {
+        Some(_) => add_leaf(plan, hint, None, region, cx),
+        None => gather(plan, region, conjuncts, cx),
+    }
+}
+
+fn add_leaf(
+    plan: &LogicalPlan,
+    hint: Option<JoinStrategy>,
+    existence: Option<Existence>,
+    region: &mut Region,
+    cx: &OptimizerContext<'_>,
+) -> Set {
     let index = region.leaves.len();
-    region.leaves.push(Leaf { stats: estimate(plan, cx), columns: column_set(plan), plan: plan.clone(), existence });
+    let (stats, columns) = (estimate(plan, cx), column_set(plan));
+    region.leaves.push(Leaf { stats, columns, plan: plan.clone(), hint, existence });
     Set::single(index)
 }
 
@@ -239,6 +262,11 @@ fn assemble(
         }
         Tree::Join { left, right, set } => (left, right, *set),
     };
+    let asked = |tree: &Tree| match tree {
+        Tree::Leaf(i) => region.leaves[*i].hint,
+        Tree::Join { .. } => None,
+    };
+    let hint = JoinHint { left: asked(left), right: asked(right) };
     let id = region.nodes.get(&set).copied().unwrap_or_else(|| cx.ids.node());
     let left_plan = assemble(region, left, used, equalities, cx);
     let right_plan = assemble(region, right, used, equalities, cx);
@@ -246,7 +274,12 @@ fn assemble(
         && let Some(join) = region.leaves[*i].existence.take()
     {
         let Existence { kind, on, residual, null_aware, .. } = join;
-        return LogicalPlan::binary(id, LogicalOp::Join { kind, on, residual, null_aware }, left_plan, right_plan);
+        return LogicalPlan::binary(
+            id,
+            LogicalOp::Join { kind, on, residual, null_aware, hint },
+            left_plan,
+            right_plan,
+        );
     }
     let (left_columns, right_columns) = (column_set(&left_plan), column_set(&right_plan));
     let (mut on, mut rest) = (Vec::new(), Vec::new());
@@ -266,6 +299,6 @@ fn assemble(
         }
     }
     let residual = (!rest.is_empty()).then(|| Expr::and(rest));
-    let op = LogicalOp::Join { kind: JoinKind::Inner, on, residual, null_aware: false };
+    let op = LogicalOp::Join { kind: JoinKind::Inner, on, residual, null_aware: false, hint };
     LogicalPlan::binary(id, op, left_plan, right_plan)
 }

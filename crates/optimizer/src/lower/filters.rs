@@ -4,15 +4,47 @@
 //! that stage. It goes down through nodes that pass the key on unchanged and where rows that are
 //! missing below are only missing above.
 
-use firesteel_catalog::ScanRequest;
+use firesteel_catalog::{ScanRequest, TableRef};
 use firesteel_common::FilterId;
 use firesteel_expr::{ColumnRef, Expr};
 use firesteel_plan::{AggregateMode, HashJoin, JoinKind, PhysicalOp, PhysicalPlan, Side, Statistics};
 
 use super::{Described, Lowering};
+use crate::rule::OptimizerContext;
 
 /// A filter that is expected to let a greater part of the rows pass is not worth its cost.
 pub(super) const WORTHWHILE: f64 = 0.7;
+
+/// Name of the rule for filters on partition columns, which leave out whole files.
+pub(crate) const DYNAMIC_PRUNING: &str = "PlanDynamicPruningFilters";
+
+/// The positions among the filter columns of a scan that are partition columns.
+fn partition_columns(table: &TableRef, request: &ScanRequest, cx: &OptimizerContext<'_>) -> Vec<usize> {
+    let Some(stats) = cx.tables.statistics(table) else { return Vec::new() };
+    let is_partition = |position: &usize| {
+        let column = request.filter_columns.get(*position).and_then(|(_, source)| stats.columns.get(*source));
+        column.is_some_and(|column| column.is_partition)
+    };
+    (0..request.filter_columns.len()).filter(is_partition).collect()
+}
+
+/// The partition columns that a scan is filtered by while it runs.
+pub(crate) fn filters_partitions(table: &TableRef, request: &ScanRequest, cx: &OptimizerContext<'_>) -> Vec<ColumnRef> {
+    let columns = partition_columns(table, request, cx);
+    let filtered = request.runtime_filters.iter().filter(|(_, position)| columns.contains(position));
+    filtered.filter_map(|(_, position)| Some(request.filter_columns.get(*position)?.0.clone())).collect()
+}
+
+/// The plan without filters on partition columns.
+pub(super) fn keep_partitions(plan: PhysicalPlan, cx: &OptimizerContext<'_>) -> PhysicalPlan {
+    plan.transform_up(&mut |mut node| {
+        if let PhysicalOp::Scan { table, request } = &mut node.op {
+            let columns = partition_columns(table, request, cx);
+            request.runtime_filters.retain(|(_, position)| !columns.contains(position));
+        }
+        node
+    })
+}
 
 /// What a filter is expected to do.
 #[derive(Clone, Copy)]

@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 
 use firesteel_common::config::ExchangeMode;
-use firesteel_common::{Error, Result};
+use firesteel_common::{Error, ExchangeStats, Result};
 use firesteel_expr::Expr;
 use firesteel_plan::{
     BuildMode, Distribution, Estimate, ExchangeOrigin, HashJoin, JoinKey, JoinKind, LogicalOp, PhysicalOp,
     PhysicalPlan, ReadMode, Side,
 };
 
+use super::hint::{self, Asked};
 use super::partitioning::{HashPart, Lowered, Part, read_partitioned};
 use super::{Described, Lowering};
 use crate::adversary::Adversary;
@@ -29,20 +30,23 @@ mod factor {
     pub(super) const NOT_WRITTEN: f64 = 2.0;
 }
 
+/// Name for `spark.sql.adaptive.optimizer.excludedRules`.
+const DEMOTE: &str = "DemoteBroadcastHashJoin";
+
 /// By the text of their keys: joins whose strategy is settled, with the keys of the side that is kept.
 pub(crate) type SettledJoins = BTreeMap<String, (BuildMode, String)>;
 
 /// The parts of [`LogicalOp::Join`].
-struct Parts<'a> {
-    kind: &'a JoinKind,
-    on: &'a [JoinKey],
-    residual: Option<&'a Expr>,
-    null_aware: bool,
+pub(super) struct Parts<'a> {
+    pub(super) kind: &'a JoinKind,
+    pub(super) on: &'a [JoinKey],
+    pub(super) residual: Option<&'a Expr>,
+    pub(super) null_aware: bool,
 }
 
 impl Lowering<'_> {
     pub(super) fn join(&mut self, plan: &Described<'_>, mut inputs: Vec<Lowered>) -> Result<Lowered> {
-        let LogicalOp::Join { kind, on, residual, null_aware } = &plan.plan.op else {
+        let LogicalOp::Join { kind, on, residual, null_aware, hint } = &plan.plan.op else {
             return Err(Error::internal("not a join"));
         };
         let parts = Parts { kind, on, residual: residual.as_ref(), null_aware: *null_aware };
@@ -53,19 +57,25 @@ impl Lowering<'_> {
         let written = |side: &Described<'_>| self.pinned_stats(side.plan).is_some();
         let written = [written(left_plan), written(right_plan)];
         let sizes = [left.plan.estimate, right.plan.estimate];
-        if on.is_empty() {
-            return Ok(self.nested_loop_join(plan, &parts, left, right));
+        let (strategy, asked) = hint::asked(&parts, *hint, sizes).unzip();
+        if on.is_empty() || asked == Some(Asked::Pairs) {
+            return Ok(self.nested_loop_join(plan, &parts, asked, left, right));
         }
         let settled = if *null_aware { None } else { self.settled(on) };
-        let build = settled.map_or_else(|| self.build_side(&parts, sizes, written), |(_, build)| build);
-        let may_share = match settled {
-            Some((mode, _)) => mode == BuildMode::Shared,
-            None => self.may_share(&sizes[build.index()]),
+        let build = match (asked, settled) {
+            (Some(Asked::Shared(build) | Asked::Partitioned(Some(build))), _) | (_, Some((_, build))) => build,
+            _ => self.build_side(&parts, sizes, written),
         };
+        let may_share = match (asked, settled) {
+            (Some(asked), _) => matches!(asked, Asked::Shared(_)),
+            (None, Some((mode, _))) => mode == BuildMode::Shared,
+            (None, None) => self.may_share(&sizes[build.index()]) && !self.is_demoted(&parts, build, [&left, &right]),
+        };
+        let join = HashJoin { hint: strategy, ..hash_join(&parts, build) };
         if *null_aware || may_share {
-            return Ok(self.shared_join(plan, &parts, build, left, right));
+            return Ok(self.shared_join(plan, &parts, join, left, right));
         }
-        self.partitioned_join(plan, &parts, build, left, right)
+        self.partitioned_join(plan, &parts, join, left, right)
     }
 
     /// What was settled before of the join on these keys.
@@ -109,31 +119,70 @@ impl Lowering<'_> {
         config.exchange_mode == ExchangeMode::Auto && limit > 0 && build.bytes <= limit as f64
     }
 
+    /// Whether a join of sides that are partitioned already stays so, since one of them has rows in few partitions:
+    /// of the others nothing needs to be read (Spark: `DemoteBroadcastHashJoin`).
+    fn is_demoted(&self, join: &Parts<'_>, build: Side, sides: [&Lowered; 2]) -> bool {
+        let config = self.cx.config;
+        if !config.adaptive || join.null_aware || config.is_excluded_adaptively(DEMOTE) {
+            return false;
+        }
+        let exprs = |of: fn(&JoinKey) -> &Expr| join.on.iter().map(|key| of(key).clone()).collect::<Vec<_>>();
+        let keys = [exprs(|key| &key.left), exprs(|key| &key.right)];
+        let partitioned = |side: usize| {
+            let PhysicalOp::ExchangeRead { exchange, .. } = sides[side].plan.op else { return None };
+            let hash = sides[side].part.hash()?;
+            let stats = self.started.get(&exchange)?.stats.as_ref()?;
+            Some((hash.positions(&keys[side])?, hash.partitions, stats))
+        };
+        let (Some(left), Some(right)) = (partitioned(0), partitioned(1)) else { return false };
+        if (&left.0, left.1) != (&right.0, right.1) {
+            return false;
+        }
+        let many_empty = |stats: &ExchangeStats| {
+            let filled = stats.rows.iter().filter(|rows| **rows > 0).count();
+            filled > 0 && (filled as f64) < config.broadcast_non_empty_ratio * stats.rows.len() as f64
+        };
+        // Rows without a partner must be read from all partitions of the side that keeps them.
+        let of_other = matches!(join.kind, JoinKind::Left | JoinKind::Right | JoinKind::LeftAnti);
+        let side = if of_other { build.other() } else { build };
+        many_empty([left.2, right.2][side.index()])
+    }
+
     fn shared_join(
         &mut self,
         plan: &Described<'_>,
         join: &Parts<'_>,
-        build: Side,
+        hash_join: HashJoin,
         left: Lowered,
         right: Lowered,
     ) -> Lowered {
+        let build = hash_join.build;
         let (build_plan, probe) = self.with_shared(build, left, right);
         let part = if returns_unmatched(join.kind, build) { probe.part.forget_keys() } else { probe.part };
         let part = part.map_keys(|hash| join_keys(hash, join, build.other()));
-        let op = PhysicalOp::HashJoin(self.hash_join(join, build, BuildMode::Shared));
+        let op = PhysicalOp::HashJoin(hash_join);
         let inputs = in_order(build, build_plan, probe.plan);
         Lowered { plan: self.with_filters(plan, self.node(plan, op, inputs)), part }
     }
 
-    fn nested_loop_join(&mut self, plan: &Described<'_>, join: &Parts<'_>, left: Lowered, right: Lowered) -> Lowered {
+    fn nested_loop_join(
+        &mut self,
+        plan: &Described<'_>,
+        join: &Parts<'_>,
+        asked: Option<Asked>,
+        left: Lowered,
+        right: Lowered,
+    ) -> Lowered {
         let build = match join.kind {
+            JoinKind::Inner if asked == Some(Asked::Shared(Side::Left)) => Side::Left,
+            JoinKind::Inner if asked == Some(Asked::Shared(Side::Right)) => Side::Right,
             JoinKind::Inner if left.plan.estimate.bytes < right.plan.estimate.bytes => Side::Left,
             JoinKind::Right => Side::Left,
             _ => Side::Right,
         };
         let (build_plan, probe) = self.with_shared(build, left, right);
         let part = if returns_unmatched(join.kind, build) { probe.part.forget_keys() } else { probe.part };
-        let op = PhysicalOp::NestedLoopJoin { kind: join.kind.clone(), condition: join.residual.cloned(), build };
+        let op = PhysicalOp::NestedLoopJoin { kind: join.kind.clone(), condition: hint::condition(join), build };
         let inputs = in_order(build, build_plan, probe.plan);
         Lowered { plan: self.node(plan, op, inputs), part }
     }
@@ -155,10 +204,11 @@ impl Lowering<'_> {
         &mut self,
         plan: &Described<'_>,
         join: &Parts<'_>,
-        build: Side,
+        hash_join: HashJoin,
         left: Lowered,
         right: Lowered,
     ) -> Result<Lowered> {
+        let build = hash_join.build;
         let mut lefts: Vec<Expr> = join.on.iter().map(|key| key.left.clone()).collect();
         let mut rights: Vec<Expr> = join.on.iter().map(|key| key.right.clone()).collect();
         let bytes = left.plan.estimate.bytes.max(right.plan.estimate.bytes);
@@ -193,7 +243,7 @@ impl Lowering<'_> {
             }
             _ => left_hash,
         };
-        let op = PhysicalOp::HashJoin(self.hash_join(join, build, BuildMode::Partitioned));
+        let op = PhysicalOp::HashJoin(HashJoin { mode: BuildMode::Partitioned, ..hash_join });
         let inputs = vec![left.plan, right.plan];
         let joined = self.with_filters(plan, self.node(plan, op, inputs));
         let hash =
@@ -218,17 +268,19 @@ impl Lowering<'_> {
             _ => self.hash(input, keys, partitions),
         }
     }
+}
 
-    fn hash_join(&self, join: &Parts<'_>, build: Side, mode: BuildMode) -> HashJoin {
-        HashJoin {
-            kind: join.kind.clone(),
-            on: join.on.to_vec(),
-            residual: join.residual.cloned(),
-            null_aware: join.null_aware,
-            build,
-            mode,
-            filters: Vec::new(),
-        }
+/// The join of two inputs with a shared table of one of them.
+fn hash_join(join: &Parts<'_>, build: Side) -> HashJoin {
+    HashJoin {
+        kind: join.kind.clone(),
+        on: join.on.to_vec(),
+        residual: join.residual.cloned(),
+        null_aware: join.null_aware,
+        build,
+        mode: BuildMode::Shared,
+        hint: None,
+        filters: Vec::new(),
     }
 }
 

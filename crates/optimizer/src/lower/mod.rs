@@ -11,9 +11,11 @@
 
 mod aggregate;
 mod filters;
+mod hint;
 mod join;
 mod later_filters;
 mod partitioning;
+mod redistribute;
 mod reuse;
 mod wanted;
 
@@ -23,16 +25,17 @@ use std::sync::Arc;
 use firesteel_catalog::ScanRequest;
 use firesteel_common::config::ExchangeMode;
 use firesteel_common::{ColumnId, Error, ExchangeId, ExchangeStats, FilterId, NodeId, Result};
-use firesteel_expr::{ColumnRef, Expr, SortKey};
+use firesteel_expr::{ColumnRef, Expr};
 use firesteel_plan::{
     AggregateMode, Distribution, Estimate, Exchange, ExchangeForm, ExchangeOrigin, FilterSource, LogicalOp,
-    LogicalPlan, PhysicalOp, PhysicalPlan, Pinned, ReadMode, RepartitionKind, Scan, Statistics,
+    LogicalPlan, PhysicalOp, PhysicalPlan, Pinned, ReadMode, Scan, Statistics,
 };
 
 use crate::remembered::recalled_rows;
 use crate::rule::OptimizerContext;
 use crate::statistics::{estimate, row_width, with_rows};
 use crate::util::substitute;
+pub(crate) use filters::{DYNAMIC_PRUNING, filters_partitions};
 pub(crate) use join::SettledJoins;
 use later_filters::LaterFilters;
 use partitioning::{HashPart, Lowered, Part, read_partitioned};
@@ -112,6 +115,9 @@ pub fn lower(
     let mut root = lowering.exchange(root, Distribution::Any, ExchangeOrigin::Planner);
     let twins = reuse::twins(&root, cx);
     let LaterFilters { filters, holds } = lowering.filter_later_stages(&mut root, &twins);
+    if !cx.config.dynamic_partition_pruning || cx.config.is_excluded_adaptively(DYNAMIC_PRUNING) {
+        root = filters::keep_partitions(root, cx);
+    }
     Ok(LoweredPlan { root, spreads: lowering.spreads, next_filter: lowering.next_filter, filters, holds, twins })
 }
 
@@ -214,7 +220,10 @@ impl Lowering<'_> {
                 };
                 Ok(Lowered { part: input.part, plan: self.node(plan, op, vec![input.plan]) })
             }
-            (LogicalOp::Sort { keys, fetch }, Some(input)) => Ok(self.sort(plan, keys, *fetch, input)),
+            (LogicalOp::Sort { keys, fetch: None, global: false }, Some(input)) => {
+                Ok(self.sort_within(plan, keys, input))
+            }
+            (LogicalOp::Sort { keys, fetch, .. }, Some(input)) => Ok(self.sort(plan, keys, *fetch, input)),
             (LogicalOp::Limit { skip, fetch }, Some(input)) => Ok(self.limit(plan, *skip, *fetch, input)),
             (LogicalOp::Repartition { kind, partitions }, Some(input)) => {
                 Ok(self.repartition(plan, kind, *partitions, input))
@@ -371,7 +380,9 @@ impl Lowering<'_> {
             hash
         });
         let part = match (&physical.op, hash) {
-            (PhysicalOp::ExchangeRead { .. }, Some(hash)) if started.exchange.origin == ExchangeOrigin::User => {
+            (PhysicalOp::ExchangeRead { .. }, Some(hash))
+                if started.exchange.origin != ExchangeOrigin::Planner || !self.cx.config.local_reads =>
+            {
                 physical = read_partitioned(physical);
                 Part::Partitioned(hash)
             }
@@ -419,22 +430,6 @@ impl Lowering<'_> {
         Lowered { plan: self.node(plan, PhysicalOp::Union, inputs), part }
     }
 
-    /// A full sort needs all rows in one task; the first rows are chosen by each task before.
-    fn sort(&mut self, plan: &Described<'_>, keys: &[SortKey], fetch: Option<u64>, input: Lowered) -> Lowered {
-        let Some(limit) = fetch else {
-            let input = self.single(input);
-            let op = PhysicalOp::Sort { keys: keys.to_vec() };
-            return Lowered { plan: self.node(plan, op, vec![input.plan]), part: Part::One };
-        };
-        let top = || PhysicalOp::TopK { keys: keys.to_vec(), limit };
-        let mut input = self.single_if_small(input);
-        if input.part != Part::One {
-            let first = Lowered { plan: self.node(plan, top(), vec![input.plan]), part: input.part };
-            input = self.single(first);
-        }
-        Lowered { plan: self.node(plan, top(), vec![input.plan]), part: Part::One }
-    }
-
     fn limit(&mut self, plan: &Described<'_>, skip: u64, fetch: Option<u64>, input: Lowered) -> Lowered {
         let mut input = self.single_if_small(input);
         if input.part != Part::One {
@@ -446,26 +441,6 @@ impl Lowering<'_> {
         }
         let op = PhysicalOp::Limit { skip, fetch };
         Lowered { plan: self.node(plan, op, vec![input.plan]), part: Part::One }
-    }
-
-    /// What the user asked for. Only a number that was given must be kept.
-    fn repartition(
-        &mut self,
-        plan: &Described<'_>,
-        kind: &RepartitionKind,
-        given: Option<u32>,
-        input: Lowered,
-    ) -> Lowered {
-        let partitions = given.unwrap_or_else(|| self.partitions_for(input.plan.estimate.bytes)).max(1);
-        let distribution = match kind {
-            RepartitionKind::Hash(keys) if !keys.is_empty() => Distribution::Hash { keys: keys.clone(), partitions },
-            _ => Distribution::RoundRobin { partitions },
-        };
-        let origin = if given.is_some() { ExchangeOrigin::User } else { ExchangeOrigin::Planner };
-        let part = HashPart::of(&distribution).map_or(Part::One, Part::Partitioned);
-        let mut exchange = self.exchange(input, distribution, origin);
-        exchange.origin = plan.plan.id;
-        Lowered { plan: exchange, part }
     }
 
     /// The columns of the result in their order; rules may return them in another one.

@@ -48,7 +48,9 @@ impl HashPart {
             Distribution::Hash { keys, partitions } => {
                 Some(Self { keys: keys.iter().map(|key| vec![key.clone()]).collect(), partitions: *partitions })
             }
-            Distribution::RoundRobin { partitions } => Some(Self::unknown(*partitions)),
+            Distribution::RoundRobin { partitions } | Distribution::Range { partitions, .. } => {
+                Some(Self::unknown(*partitions))
+            }
             _ => None,
         }
     }

@@ -108,11 +108,15 @@ impl<'a> Canonical<'a> {
                 join.residual.as_mut().map_or(Some(()), |residual| self.expr(residual))
             }
             PhysicalOp::Sort { keys } | PhysicalOp::TopK { keys, .. } => self.sort_keys(keys),
-            PhysicalOp::Limit { .. } | PhysicalOp::Union | PhysicalOp::ExchangeRead { .. } => Some(()),
+            PhysicalOp::Limit { .. }
+            | PhysicalOp::Coalesce { .. }
+            | PhysicalOp::Union
+            | PhysicalOp::ExchangeRead { .. } => Some(()),
             PhysicalOp::Exchange(exchange) => {
                 exchange.id = ExchangeId(0);
                 match &mut exchange.distribution {
                     Distribution::Hash { keys, .. } => self.exprs(keys),
+                    Distribution::Range { keys, .. } => self.sort_keys(keys),
                     _ => Some(()),
                 }
             }

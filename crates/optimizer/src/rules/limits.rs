@@ -41,9 +41,10 @@ fn push_limits(plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Result<LogicalPl
             let input = push_limits(limit(inputs), cx)?;
             Ok(LogicalPlan::unary(below, LogicalOp::Project { exprs }, input))
         }
-        LogicalOp::Sort { keys, fetch: inner } => {
+        LogicalOp::Sort { keys, fetch: inner, .. } => {
             let inner = inner.map_or(needed, |n| n.min(needed));
-            let sort = LogicalPlan { id: below, op: LogicalOp::Sort { keys, fetch: Some(inner) }, inputs };
+            let sort =
+                LogicalPlan { id: below, op: LogicalOp::Sort { keys, fetch: Some(inner), global: true }, inputs };
             let sort = sort.try_map_inputs(&mut |input| push_limits(input, cx))?;
             Ok(if skip == 0 { sort } else { limit(vec![sort]) })
         }
@@ -55,7 +56,7 @@ fn push_limits(plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Result<LogicalPl
             let capped = inputs.into_iter().map(|input| cap(input, needed, cx)).collect::<Result<_>>()?;
             Ok(limit(vec![LogicalPlan { id: below, op: LogicalOp::Union { columns }, inputs: capped }]))
         }
-        LogicalOp::Join { kind, on, residual, null_aware } => {
+        LogicalOp::Join { kind, on, residual, null_aware, hint } => {
             // Each row of this side gives at least one row.
             let side = match kind {
                 JoinKind::Left | JoinKind::LeftSingle(_) | JoinKind::Mark(_) => Some(0),
@@ -66,7 +67,7 @@ fn push_limits(plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Result<LogicalPl
             for (i, input) in inputs.into_iter().enumerate() {
                 capped.push(if side == Some(i) { cap(input, needed, cx)? } else { push_limits(input, cx)? });
             }
-            let op = LogicalOp::Join { kind, on, residual, null_aware };
+            let op = LogicalOp::Join { kind, on, residual, null_aware, hint };
             Ok(limit(vec![LogicalPlan { id: below, op, inputs: capped }]))
         }
         op => {
@@ -99,27 +100,46 @@ impl OptimizerRule for EliminateLimits {
     }
 
     fn rewrite(&self, plan: LogicalPlan, _: &OptimizerContext<'_>) -> Result<LogicalPlan> {
-        plan.transform_up(&mut |mut node| {
-            let useless = match &node.op {
-                LogicalOp::Limit { skip: 0, fetch } => {
-                    fetch.is_none_or(|n| node.inputs.first().and_then(max_rows).is_some_and(|rows| rows <= n))
-                }
-                // A single row is in order.
-                LogicalOp::Sort { fetch, .. } => {
-                    fetch.is_none_or(|n| n > 0) && node.inputs.first().and_then(max_rows).is_some_and(|rows| rows <= 1)
-                }
-                _ => false,
-            };
-            Ok(match node.inputs.pop() {
-                Some(input) if useless => input,
-                Some(input) => {
-                    node.inputs.push(input);
-                    node
-                }
-                None => node,
-            })
+        plan.transform_up(&mut |node| {
+            let LogicalOp::Limit { skip: 0, fetch } = node.op else { return Ok(node) };
+            let useless = |input: &LogicalPlan| fetch.is_none_or(|n| max_rows(input).is_some_and(|rows| rows <= n));
+            Ok(without(node, useless))
         })
     }
+}
+
+/// Removes what a single row does not need; exact counts of what has run make more of these.
+pub(crate) struct OptimizeOneRowPlan;
+
+impl OptimizerRule for OptimizeOneRowPlan {
+    fn name(&self) -> &'static str {
+        "OptimizeOneRowPlan"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::EveryStep
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, _: &OptimizerContext<'_>) -> Result<LogicalPlan> {
+        let one_row = |input: &LogicalPlan| max_rows(input).is_some_and(|rows| rows <= 1);
+        plan.transform_up(&mut |mut node| match node.op {
+            // It is in order.
+            LogicalOp::Sort { fetch, .. } if fetch.is_none_or(|n| n > 0) => Ok(without(node, one_row)),
+            // It is a group.
+            LogicalOp::Aggregate { keys, aggregates }
+                if aggregates.is_empty() && !keys.is_empty() && node.inputs.first().is_some_and(one_row) =>
+            {
+                node.op = LogicalOp::Project { exprs: keys };
+                Ok(node)
+            }
+            _ => Ok(node),
+        })
+    }
+}
+
+/// The input of a node, if the node is useless over it; else the node.
+fn without(mut node: LogicalPlan, useless: impl Fn(&LogicalPlan) -> bool) -> LogicalPlan {
+    if node.inputs.first().is_some_and(useless) { node.inputs.swap_remove(0) } else { node }
 }
 
 /// Removes orders that nobody sees.

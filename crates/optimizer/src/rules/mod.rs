@@ -4,6 +4,7 @@ mod casts;
 mod distinct_aggregates;
 mod empty;
 mod existence;
+mod hints;
 mod infer;
 mod limits;
 mod nullability;
@@ -11,6 +12,7 @@ mod outer_joins;
 mod projects;
 mod prune;
 mod pushdown;
+mod repartition;
 mod set_operations;
 mod simplify;
 mod split_aggregates;
@@ -22,6 +24,7 @@ use crate::unnest::Unnest;
 /// Rules that run before a query starts.
 pub(crate) fn once() -> Vec<Box<dyn OptimizerRule>> {
     vec![
+        Box::new(hints::EliminateHints),
         Box::new(simplify::Simplify),
         Box::new(existence::MarksToJoins),
         Box::new(Unnest),
@@ -36,6 +39,7 @@ pub(crate) fn once() -> Vec<Box<dyn OptimizerRule>> {
         Box::new(pushdown::PushDownFilters),
         Box::new(infer::InferFilters),
         Box::new(pushdown::PushDownFilters),
+        Box::new(repartition::CollapseRepartition),
         Box::new(limits::RemoveSorts),
         Box::new(nullability::UpdateNullability),
         Box::new(simplify::Simplify),
@@ -47,5 +51,10 @@ pub(crate) fn once() -> Vec<Box<dyn OptimizerRule>> {
 
 /// Rules that run before a query starts and whenever a stage has ended.
 pub(crate) fn every_step() -> Vec<Box<dyn OptimizerRule>> {
-    vec![Box::new(empty::PropagateEmpty), Box::new(limits::EliminateLimits), Box::new(JoinOrder)]
+    vec![
+        Box::new(empty::PropagateEmpty),
+        Box::new(limits::EliminateLimits),
+        Box::new(limits::OptimizeOneRowPlan),
+        Box::new(JoinOrder),
+    ]
 }

@@ -37,7 +37,7 @@ fn simplify(mut plan: LogicalPlan, known: &[Expr], cx: &OptimizerContext<'_>) ->
 }
 
 fn weaken(plan: LogicalPlan, known: &[Expr], cx: &OptimizerContext<'_>) -> LogicalPlan {
-    let LogicalOp::Join { kind, on, residual, null_aware } = &plan.op else { return plan };
+    let LogicalOp::Join { kind, on, residual, null_aware, hint } = &plan.op else { return plan };
     let [left, right] = plan.inputs.as_slice() else { return plan };
     let rejects = |side: &BTreeSet<ColumnId>| known.iter().any(|k| rejects_null(k, side, cx));
     let mut kind = kind.clone();
@@ -59,7 +59,7 @@ fn weaken(plan: LogicalPlan, known: &[Expr], cx: &OptimizerContext<'_>) -> Logic
         },
         other => other,
     };
-    let op = LogicalOp::Join { kind, on: on.clone(), residual: residual.clone(), null_aware: *null_aware };
+    let op = LogicalOp::Join { kind, on: on.clone(), residual: residual.clone(), null_aware: *null_aware, hint: *hint };
     LogicalPlan { id: plan.id, op, inputs: plan.inputs }
 }
 
@@ -89,7 +89,7 @@ fn passed_down(node: &LogicalPlan, known: &[Expr], input: usize, cx: &OptimizerC
             known.iter().filter(movable).map(|k| substitute(k.clone(), &map)).collect()
         }
         LogicalOp::Sort { fetch: None, .. } | LogicalOp::Repartition { .. } => known.to_vec(),
-        LogicalOp::Join { kind, on, residual, null_aware } => {
+        LogicalOp::Join { kind, on, residual, null_aware, .. } => {
             let own = column_set(&node.inputs[input]);
             let filters = known.iter().filter(|k| within(k, &own)).cloned();
             let conditions =

@@ -72,11 +72,11 @@ fn prune(plan: LogicalPlan, needed: &Ids, cx: &OptimizerContext<'_>) -> Result<L
         LogicalOp::Union { columns } => {
             return prune_union(LogicalPlan { id, op: LogicalOp::Union { columns }, inputs }, needed, cx);
         }
-        LogicalOp::Join { kind, on, residual, null_aware } => {
+        LogicalOp::Join { kind, on, residual, null_aware, hint } => {
             if removable(&kind, &inputs, needed) {
                 return prune(inputs.swap_remove(0), needed, cx);
             }
-            LogicalOp::Join { kind, on, residual, null_aware }
+            LogicalOp::Join { kind, on, residual, null_aware, hint }
         }
         other => other,
     };

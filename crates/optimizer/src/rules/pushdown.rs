@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use firesteel_common::{ColumnId, Result};
 use firesteel_expr::{ColumnRef, Expr};
-use firesteel_plan::{JoinKey, JoinKind, LogicalOp, LogicalPlan};
+use firesteel_plan::{JoinHint, JoinKey, JoinKind, LogicalOp, LogicalPlan};
 
 use crate::rule::{OptimizerContext, OptimizerRule};
 use crate::unnest::two;
@@ -76,8 +76,8 @@ fn push(plan: LogicalPlan, predicates: Vec<Expr>, cx: &OptimizerContext<'_>) -> 
             Ok(keep(kept, LogicalPlan { id, op, inputs: push_into(inputs, moved, cx)? }, cx))
         }
         LogicalOp::Union { columns } => push_union(id, columns, inputs, predicates, cx),
-        LogicalOp::Join { kind, on, residual, null_aware } => {
-            let join = JoinParts { kind, on, residual, null_aware };
+        LogicalOp::Join { kind, on, residual, null_aware, hint } => {
+            let join = JoinParts { kind, on, residual, null_aware, hint };
             push_join(id, join, inputs, predicates, cx)
         }
         op @ (LogicalOp::Sort { fetch: None, .. } | LogicalOp::Repartition { .. }) => {
@@ -148,6 +148,7 @@ struct JoinParts {
     on: Vec<JoinKey>,
     residual: Option<Expr>,
     null_aware: bool,
+    hint: JoinHint,
 }
 
 /// Whether conditions of the join that read one side only may filter that side: (left, right).
@@ -177,7 +178,7 @@ fn push_join(
     predicates: Vec<Expr>,
     cx: &OptimizerContext<'_>,
 ) -> Result<LogicalPlan> {
-    let JoinParts { kind, on, residual, null_aware } = join;
+    let JoinParts { kind, on, residual, null_aware, hint } = join;
     let [left, right] = two(inputs)?;
     let (left_columns, right_columns) = (column_set(&left), column_set(&right));
     let inner = matches!(kind, JoinKind::Inner);
@@ -199,7 +200,7 @@ fn push_join(
     }
     if null_aware {
         // The one key is all there is, and its NULLs count.
-        let op = LogicalOp::Join { kind, on, residual: None, null_aware };
+        let op = LogicalOp::Join { kind, on, residual: None, null_aware, hint };
         let node = LogicalPlan::binary(id, op, push(left, to_left, cx)?, push(right, to_right, cx)?);
         return Ok(keep(above, node, cx));
     }
@@ -229,7 +230,7 @@ fn push_join(
         }
     }
     let residual = (!rest.is_empty()).then(|| Expr::and(rest));
-    let op = LogicalOp::Join { kind, on: keys, residual, null_aware };
+    let op = LogicalOp::Join { kind, on: keys, residual, null_aware, hint };
     let node = LogicalPlan::binary(id, op, push(left, to_left, cx)?, push(right, to_right, cx)?);
     Ok(keep(above, node, cx))
 }

@@ -5,7 +5,7 @@
 
 use firesteel_common::{Result, Span, SqlType};
 use firesteel_expr::{ColumnRef, Expr, Frame, WindowCall, WindowFunction};
-use firesteel_plan::{JoinKey, JoinKind, LogicalOp, LogicalPlan, SetOperation};
+use firesteel_plan::{JoinHint, JoinKey, JoinKind, LogicalOp, LogicalPlan, SetOperation};
 
 use crate::rule::{OptimizerContext, OptimizerRule};
 use crate::unnest::two;
@@ -59,7 +59,7 @@ fn replace(
         (left, right) = (numbered_left, numbered_right);
         on.push(JoinKey { left: Expr::Column(l), right: Expr::Column(r), null_safe: false });
     }
-    let op = LogicalOp::Join { kind, on, residual: None, null_aware: false };
+    let op = LogicalOp::Join { kind, on, residual: None, null_aware: false, hint: JoinHint::NONE };
     let join = LogicalPlan::binary(cx.ids.node(), op, left, right);
     let exprs = columns.into_iter().zip(sources.into_iter().map(Expr::Column)).collect();
     let op =

@@ -35,9 +35,9 @@ fn simplify_node(node: LogicalPlan, cx: &OptimizerContext<'_>) -> LogicalPlan {
             }
             node.op = LogicalOp::Filter { predicate };
         }
-        LogicalOp::Join { kind, on, residual, null_aware } => {
+        LogicalOp::Join { kind, on, residual, null_aware, hint } => {
             let residual = residual.map(as_condition).filter(|r| *r != Expr::true_());
-            node.op = LogicalOp::Join { kind, on, residual, null_aware };
+            node.op = LogicalOp::Join { kind, on, residual, null_aware, hint };
         }
         LogicalOp::DependentJoin { kind, condition } => {
             let condition = condition.filter(|c| *c != Expr::true_());

@@ -10,13 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use firesteel_common::{ExchangeId, NodeId, Result, StageId};
 use firesteel_plan::{
-    BuildMode, Effect, Exchange, FilterSource, Note, PhysicalOp, PhysicalPlan, ReadMode, Stage, TaskLayout,
+    BuildMode, Distribution, Effect, Exchange, FilterSource, Note, PhysicalOp, PhysicalPlan, ReadMode, Stage,
+    TaskLayout,
 };
 
 use super::{Facts, StagePlanner, Step};
-use crate::lower::{LoweredPlan, REUSE, Spread, StartedExchange, pin_of, read_of};
+use crate::lower::{DYNAMIC_PRUNING, LoweredPlan, REUSE, Spread, StartedExchange, filters_partitions, pin_of, read_of};
 use crate::rule::OptimizerContext;
-use crate::stage_rules::{Input, Layout, StageInputs, one_task, partitioned_reads, tasks_by_partition};
+use crate::stage_rules::{Input, Layout, StageInputs, most_tasks, one_task, partitioned_reads, tasks_by_partition};
 
 /// Name for `spark.sql.adaptive.optimizer.excludedRules`.
 const HOLD_BACK: &str = "HoldBackProbeSide";
@@ -65,7 +66,7 @@ impl StagePlanner {
             let columns = stage.plan.output.clone();
             let started = StartedExchange { exchange: stage.output.clone(), columns, stats: None };
             self.started.insert(id, started);
-            if stage.output.distribution == firesteel_plan::Distribution::Any {
+            if stage.output.distribution == Distribution::Any {
                 self.done = true;
             } else if let Some((origin, pinned)) = pin_of(&plan.root, exchange.id, &read_of(node, id, cx)) {
                 self.pin(origin, pinned, cx)?;
@@ -135,7 +136,7 @@ impl StagePlanner {
             PhysicalOp::HashJoin(join) => {
                 let (build, probe) = (plan.inputs.get(join.build.index()), plan.inputs.get(join.build.other().index()));
                 let built = build.is_none_or(|build| self.find_ready(build, None, holds, out));
-                let wait = !built && holds.is_some() && join.mode == BuildMode::Partitioned;
+                let wait = !built && holds.is_some() && join.mode == BuildMode::Partitioned && join.hint.is_none();
                 let reason = "held back until the build side of its join has finished: its exact size may \
                               make this exchange unnecessary";
                 let probed = probe.is_none_or(|probe| self.find_ready(probe, wait.then_some(reason), holds, out));
@@ -186,8 +187,20 @@ impl StagePlanner {
             }
             TaskLayout::PerInput(layout.tasks)
         };
+        self.note_pruning(&body, number, cx, step);
         let filters = self.filters_of(&body, plan, number, step);
         Ok(Stage { id: StageId(number), plan: body, output, tasks, filters })
+    }
+
+    /// Notes on scans whose files depend on the keys of a join.
+    fn note_pruning(&self, body: &PhysicalPlan, number: u32, cx: &OptimizerContext<'_>, step: &mut Step) {
+        body.visit(&mut |node| {
+            let PhysicalOp::Scan { table, request } = &node.op else { return };
+            for column in filters_partitions(table, request, cx) {
+                let because = format!("only files of {} are read whose {column} has a partner in the join", table.name);
+                step.notes.push(Note::new(self.version, DYNAMIC_PRUNING, format!("stage {number}"), because));
+            }
+        });
     }
 
     /// The filters that the stage makes for its scans, each with a note.
@@ -277,6 +290,7 @@ impl StagePlanner {
             rows = rows.zip(of_node).map(|(all, more)| all + more);
         });
         let workers = facts.workers().max(1) as u32;
+        let workers = most_tasks(plan).map_or(workers, |most| most.min(workers));
         rows.map_or(workers, |rows| ((rows / ROWS_PER_TASK).ceil() as u32).clamp(1, workers))
     }
 }

@@ -289,10 +289,16 @@ mod exclusion_tests;
 #[cfg(test)]
 mod filter_tests;
 #[cfg(test)]
+mod hint_tests;
+#[cfg(test)]
 mod random_tests;
+#[cfg(test)]
+mod redistribute_tests;
 #[cfg(test)]
 mod reuse_tests;
 #[cfg(test)]
 mod skew_tests;
+#[cfg(test)]
+mod spark_tests;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use firesteel_expr::{
     GroupAccumulator, NamedAggregate, SortKey,
 };
 use firesteel_plan::display::{physical_text, stage_text};
-use firesteel_plan::{JoinKey, JoinKind, LogicalOp, LogicalPlan, Scan, Stage};
+use firesteel_plan::{JoinHint, JoinKey, JoinKind, LogicalOp, LogicalPlan, Scan, Stage};
 
 use super::{Facts, StagePlanner, Step};
 use crate::rule::{OptimizerContext, PlanFacts, TableStats};
@@ -117,6 +117,13 @@ impl Query {
         (LogicalPlan::leaf(self.ids.node(), LogicalOp::Scan(scan)), columns)
     }
 
+    /// Says that the files of the table that `scan` reads are in folders by its key.
+    pub(super) fn partition_by_key(&mut self, scan: &LogicalPlan) {
+        let LogicalOp::Scan(scan) = &scan.op else { panic!("not a scan") };
+        let stats = self.tables.get_mut(&scan.table.id).unwrap();
+        Arc::make_mut(stats).columns[0].is_partition = true;
+    }
+
     /// Another scan of the table that `scan` reads, with columns of its own.
     pub(super) fn again(&self, scan: &LogicalPlan) -> (LogicalPlan, [ColumnRef; 2]) {
         let LogicalOp::Scan(scan) = &scan.op else { panic!("not a scan") };
@@ -134,7 +141,7 @@ impl Query {
         r: &ColumnRef,
     ) -> LogicalPlan {
         let key = JoinKey { left: Expr::Column(l.clone()), right: Expr::Column(r.clone()), null_safe: false };
-        let op = LogicalOp::Join { kind, on: vec![key], residual: None, null_aware: false };
+        let op = LogicalOp::Join { kind, on: vec![key], residual: None, null_aware: false, hint: JoinHint::NONE };
         LogicalPlan::binary(self.ids.node(), op, left, right)
     }
 
@@ -155,7 +162,7 @@ impl Query {
 
     pub(super) fn sort(&self, input: LogicalPlan, key: &ColumnRef, fetch: Option<u64>) -> LogicalPlan {
         let key = SortKey { expr: Expr::Column(key.clone()), ascending: true, nulls_first: true };
-        LogicalPlan::unary(self.ids.node(), LogicalOp::Sort { keys: vec![key], fetch }, input)
+        LogicalPlan::unary(self.ids.node(), LogicalOp::Sort { keys: vec![key], fetch, global: true }, input)
     }
 
     pub(super) fn planner(&self, plan: LogicalPlan) -> StagePlanner {

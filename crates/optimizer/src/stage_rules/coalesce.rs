@@ -21,7 +21,8 @@ pub(super) fn merge(stage: &StageInputs<'_>, partitions: &PerPartition, layout: 
     }
     let sizes: Vec<u64> = (0..stage.partitions).map(|i| stage.bytes(i)).collect();
     let total: u64 = sizes.iter().sum();
-    let least = if config.parallelism_first { stage.workers.max(1) as u64 } else { 1 };
+    let own = if config.parallelism_first { stage.workers.max(1) as u64 } else { 1 };
+    let least = config.coalesce_min_partitions.map_or(own, u64::from);
     let smallest = config.min_partition_bytes;
     let advisory = if stage.explodes() { smallest } else { config.advisory_partition_bytes };
     let target = total.div_ceil(least).min(advisory).max(smallest);
@@ -35,7 +36,7 @@ pub(super) fn merge(stage: &StageInputs<'_>, partitions: &PerPartition, layout: 
             continue;
         }
         let end = partitions[start..].iter().position(|p| p.len() > 1).map_or(partitions.len(), |n| start + n);
-        let ranges = ranges(&sizes[start..end], target, smallest);
+        let ranges = ranges(&sizes[start..end], target, smallest, config.coalesce_max_per_task as usize);
         tasks.extend(ranges.into_iter().map(|(from, to)| stage.whole((start + from) as u32..(start + to) as u32)));
         start = end;
     }
@@ -59,16 +60,19 @@ pub(super) fn merge(stage: &StageInputs<'_>, partitions: &PerPartition, layout: 
 }
 
 /// Ranges of neighbours; ranges without any bytes are left out.
-fn ranges(sizes: &[u64], target: u64, smallest: u64) -> Vec<(usize, usize)> {
+fn ranges(sizes: &[u64], target: u64, smallest: u64, most: usize) -> Vec<(usize, usize)> {
     let mut out: Vec<(usize, usize)> = Vec::new();
     let (mut split, mut last, mut current) = (0, 0u64, 0u64);
     for (i, size) in sizes.iter().copied().enumerate() {
-        if i == split || current + size <= target {
+        if i > split && i - split >= most {
+            emit(&mut out, split, i, current);
+            (split, last, current) = (i, current, size);
+        } else if i == split || current + size <= target {
             current += size;
         } else if current >= smallest || current == 0 {
             emit(&mut out, split, i, current);
             (split, last, current) = (i, current, size);
-        } else if last > 0 && last < size {
+        } else if last > 0 && last < size && fits(&out, i, most) {
             extend(&mut out, i);
             last += current;
             (split, current) = (i, size);
@@ -76,12 +80,17 @@ fn ranges(sizes: &[u64], target: u64, smallest: u64) -> Vec<(usize, usize)> {
             current += size;
         }
     }
-    if current < smallest && last > 0 && current > 0 {
+    if current < smallest && last > 0 && current > 0 && fits(&out, sizes.len(), most) {
         extend(&mut out, sizes.len());
     } else {
         emit(&mut out, split, sizes.len(), current);
     }
     out
+}
+
+/// Whether the last range may grow up to `to`.
+fn fits(out: &[(usize, usize)], to: usize, most: usize) -> bool {
+    out.last().is_some_and(|(from, _)| to - from <= most)
 }
 
 fn emit(out: &mut Vec<(usize, usize)>, from: usize, to: usize, bytes: u64) {
@@ -100,23 +109,32 @@ fn extend(out: &mut [(usize, usize)], to: usize) {
 mod tests {
     use super::ranges;
 
+    const ALL: usize = usize::MAX;
+
     #[test]
     fn small_neighbours_are_merged_up_to_the_target() {
-        assert_eq!(ranges(&[10, 10, 10, 10], 20, 1), [(0, 2), (2, 4)]);
-        assert_eq!(ranges(&[100, 10, 10, 100], 100, 1), [(0, 1), (1, 3), (3, 4)]);
-        assert_eq!(ranges(&[10, 10], 1000, 100), [(0, 2)]);
+        assert_eq!(ranges(&[10, 10, 10, 10], 20, 1, ALL), [(0, 2), (2, 4)]);
+        assert_eq!(ranges(&[100, 10, 10, 100], 100, 1, ALL), [(0, 1), (1, 3), (3, 4)]);
+        assert_eq!(ranges(&[10, 10], 1000, 100, ALL), [(0, 2)]);
     }
 
     #[test]
     fn what_is_too_small_joins_the_lesser_neighbour() {
         // 5 is below the smallest size: it goes to the range before, which is less than what follows.
-        assert_eq!(ranges(&[60, 5, 100], 62, 10), [(0, 2), (2, 3)]);
-        assert_eq!(ranges(&[100, 5], 100, 10), [(0, 2)]);
+        assert_eq!(ranges(&[60, 5, 100], 62, 10, ALL), [(0, 2), (2, 3)]);
+        assert_eq!(ranges(&[100, 5], 100, 10, ALL), [(0, 2)]);
     }
 
     #[test]
     fn empty_partitions_vanish() {
-        assert_eq!(ranges(&[0, 0, 0], 10, 1), []);
-        assert_eq!(ranges(&[0, 20, 0, 20], 20, 1), [(0, 3), (3, 4)]);
+        assert_eq!(ranges(&[0, 0, 0], 10, 1, ALL), []);
+        assert_eq!(ranges(&[0, 20, 0, 20], 20, 1, ALL), [(0, 3), (3, 4)]);
+    }
+
+    #[test]
+    fn a_task_reads_no_more_than_the_most_partitions() {
+        assert_eq!(ranges(&[1; 5], 100, 1, 2), [(0, 2), (2, 4), (4, 5)]);
+        // The last one is too small, but the range before has no room.
+        assert_eq!(ranges(&[60, 60, 5], 130, 10, 2), [(0, 2), (2, 3)]);
     }
 }

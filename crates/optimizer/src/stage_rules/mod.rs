@@ -4,6 +4,7 @@
 //! that a stage reads by partition are cut at the same places, since rows with equal keys must meet.
 
 mod coalesce;
+mod rebalance;
 mod skew;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,17 @@ pub(crate) struct StageInputs<'a> {
     pub partitions: u32,
     pub config: &'a Config,
     pub workers: usize,
+}
+
+/// The fewest tasks that a COALESCE in the plan asks for.
+pub(crate) fn most_tasks(plan: &PhysicalPlan) -> Option<u32> {
+    let mut most = None;
+    plan.visit(&mut |node| {
+        if let PhysicalOp::Coalesce { tasks } = node.op {
+            most = Some(most.map_or(tasks, |most: u32| most.min(tasks)).max(1));
+        }
+    });
+    most
 }
 
 /// What is read by whom, and what the rules did.
@@ -85,8 +97,14 @@ pub(crate) fn tasks_by_partition(stage: &StageInputs<'_>) -> Result<Layout> {
     let mut layout = Layout::default();
     let whole = |i: u32| vec![stage.whole(i..i + 1)];
     let mut partitions: PerPartition = (0..stage.partitions).map(whole).collect();
+    if let Some(most) = most_tasks(stage.plan).filter(|most| *most < stage.partitions) {
+        let bound = |k: u32| (u64::from(stage.partitions) * u64::from(k) / u64::from(most)) as u32;
+        layout.tasks = (0..most).map(|k| stage.whole(bound(k)..bound(k + 1))).collect();
+        return Ok(layout);
+    }
     if stage.inputs.values().all(|input| input.stats.is_some()) {
         skew::split(stage, &mut partitions, &mut layout);
+        rebalance::split(stage, &mut partitions, &mut layout);
         let merged = coalesce::merge(stage, &partitions, &mut layout);
         layout.tasks = merged.unwrap_or_else(|| partitions.into_iter().flatten().collect());
         // The largest first: what is started last should not be what everybody waits for.

@@ -88,7 +88,7 @@ pub(crate) fn believed(plan: &LogicalPlan, cx: &OptimizerContext<'_>) -> Statist
             stats.exact = false;
             stats
         }
-        LogicalOp::Repartition { .. } => input(0),
+        LogicalOp::Repartition { .. } | LogicalOp::Hint { .. } => input(0),
     }
 }
 

@@ -56,8 +56,8 @@ fn copy_into(plan: &LogicalPlan, ids: &IdGenerator, map: &mut BTreeMap<ColumnId,
             calls.iter_mut().for_each(|call| call.column = renew(&call.column));
             LogicalOp::Window { partition_by, order_by, calls }
         }
-        LogicalOp::Join { kind: JoinKind::Mark(mark), on, residual, null_aware } => {
-            LogicalOp::Join { kind: JoinKind::Mark(renew(&mark)), on, residual, null_aware }
+        LogicalOp::Join { kind: JoinKind::Mark(mark), on, residual, null_aware, hint } => {
+            LogicalOp::Join { kind: JoinKind::Mark(renew(&mark)), on, residual, null_aware, hint }
         }
         LogicalOp::DependentJoin { kind: JoinKind::Mark(mark), condition } => {
             LogicalOp::DependentJoin { kind: JoinKind::Mark(renew(&mark)), condition }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use firesteel_common::{ColumnId, Error, Result, Scalar, Span, SqlType};
 use firesteel_expr::{ColumnRef, Expr, Frame, NamedAggregate, SortKey, WindowCall, WindowFunction, op};
-use firesteel_plan::{JoinKey, JoinKind, LogicalOp, LogicalPlan, SetOperation};
+use firesteel_plan::{JoinHint, JoinKey, JoinKind, LogicalOp, LogicalPlan, SetOperation};
 
 use super::copy::fresh_copy;
 use super::shapes::value_or_empty;
@@ -77,14 +77,19 @@ impl Domain<'_, '_> {
     fn push(&self, plan: LogicalPlan) -> Result<Pushed> {
         if !self.reads_outer(&plan) {
             let Pushed { plan: domain, keys } = self.instance()?;
-            let op = LogicalOp::Join { kind: JoinKind::Inner, on: Vec::new(), residual: None, null_aware: false };
+            let op = LogicalOp::Join {
+                kind: JoinKind::Inner,
+                on: Vec::new(),
+                residual: None,
+                null_aware: false,
+                hint: JoinHint::NONE,
+            };
             return Ok(Pushed { plan: LogicalPlan::binary(self.cx.ids.node(), op, domain, plan), keys });
         }
         let LogicalPlan { id, op, mut inputs } = plan;
         match op {
-            LogicalOp::Join { kind, on, residual, null_aware } => {
-                let [left, right] = two(inputs)?;
-                self.push_join(kind, on, residual, null_aware, left, right)
+            LogicalOp::Join { kind, on, residual, null_aware, hint } => {
+                self.push_join(kind, on, residual, null_aware, hint, two(inputs)?)
             }
             LogicalOp::Union { columns } => self.push_union(columns, inputs),
             LogicalOp::SetOp { operation, all, columns } => self.push_set_operation(operation, all, columns, inputs),
@@ -106,7 +111,7 @@ impl Domain<'_, '_> {
         // LIMIT over ORDER BY is one operation: the first rows of each element.
         if let LogicalOp::Limit { skip, fetch } = op {
             return match input {
-                LogicalPlan { op: LogicalOp::Sort { keys, fetch: None }, mut inputs, .. } => {
+                LogicalPlan { op: LogicalOp::Sort { keys, fetch: None, .. }, mut inputs, .. } => {
                     let input = inputs.pop().ok_or_else(|| Error::internal("a sort lacks its input"))?;
                     self.push_limit(keys, skip, fetch, input)
                 }
@@ -118,7 +123,7 @@ impl Domain<'_, '_> {
                 input => self.push_limit(Vec::new(), skip, fetch, input),
             };
         }
-        if let LogicalOp::Sort { keys, fetch } = op {
+        if let LogicalOp::Sort { keys, fetch, .. } = op {
             return match fetch {
                 Some(_) => self.push_limit(keys, 0, fetch, input),
                 // The order of a subquery's rows means nothing.
@@ -217,7 +222,7 @@ impl Domain<'_, '_> {
         let grouped = LogicalPlan { id, op: LogicalOp::Aggregate { keys: groups, aggregates: renamed }, inputs };
         let domain = self.instance()?;
         let on = null_safe_keys(&domain.keys, &keys);
-        let op = LogicalOp::Join { kind: JoinKind::Left, on, residual: None, null_aware: false };
+        let op = LogicalOp::Join { kind: JoinKind::Left, on, residual: None, null_aware: false, hint: JoinHint::NONE };
         let join = LogicalPlan::binary(self.cx.ids.node(), op, domain.plan, grouped);
         exprs.extend(pass(domain.keys.iter().cloned()));
         Ok(Pushed { plan: self.node(LogicalOp::Project { exprs }, join), keys: domain.keys })
@@ -259,8 +264,8 @@ impl Domain<'_, '_> {
         on: Vec<JoinKey>,
         residual: Option<Expr>,
         null_aware: bool,
-        left: LogicalPlan,
-        right: LogicalPlan,
+        hint: JoinHint,
+        [left, right]: [LogicalPlan; 2],
     ) -> Result<Pushed> {
         // Keys that read the outer row are conditions like others once the domain is there.
         let reads = |key: &JoinKey| touches(&key.left, &self.ids) || touches(&key.right, &self.ids);
@@ -299,7 +304,7 @@ impl Domain<'_, '_> {
         let rest: Vec<Expr> = rest.into_iter().map(|c| substitute(c, &map)).collect();
         let residual = (!rest.is_empty()).then(|| Expr::and(rest));
         let full = matches!(kind, JoinKind::Full);
-        let op = LogicalOp::Join { kind, on, residual, null_aware };
+        let op = LogicalOp::Join { kind, on, residual, null_aware, hint };
         let plan = LogicalPlan::binary(self.cx.ids.node(), op, left.plan, right.plan);
         if !full {
             return Ok(Pushed { plan, keys });

@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 
 use firesteel_common::{ColumnId, Result, Scalar, SqlType};
 use firesteel_expr::{ColumnRef, Expr, op};
-use firesteel_plan::{JoinKey, JoinKind, LogicalOp, LogicalPlan};
+use firesteel_plan::{JoinHint, JoinKey, JoinKind, LogicalOp, LogicalPlan};
 
 use crate::rule::{OptimizerContext, OptimizerRule};
 use crate::util::{as_join_key, as_not_false, column_set, free_columns, pass, substitute, with_columns};
@@ -139,7 +139,7 @@ fn plain_join(
     cx: &OptimizerContext<'_>,
 ) -> LogicalPlan {
     if closed && let Some(key) = null_aware_key(&kind, &conjuncts, &left, &right, cx) {
-        let op = LogicalOp::Join { kind, on: vec![key], residual: None, null_aware: true };
+        let op = LogicalOp::Join { kind, on: vec![key], residual: None, null_aware: true, hint: JoinHint::NONE };
         return LogicalPlan::binary(cx.ids.node(), op, left, right);
     }
     let (left_columns, right_columns) = (column_set(&left), column_set(&right));
@@ -151,7 +151,12 @@ fn plain_join(
         }
     }
     let residual = (!rest.is_empty()).then(|| Expr::and(rest));
-    LogicalPlan::binary(cx.ids.node(), LogicalOp::Join { kind, on, residual, null_aware: false }, left, right)
+    LogicalPlan::binary(
+        cx.ids.node(),
+        LogicalOp::Join { kind, on, residual, null_aware: false, hint: JoinHint::NONE },
+        left,
+        right,
+    )
 }
 
 /// A mark whose condition may be unknown: `CASE WHEN true for some THEN true WHEN unknown for some

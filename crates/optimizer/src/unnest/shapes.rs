@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use firesteel_common::{ColumnId, Result, Scalar, SqlType};
 use firesteel_expr::{ColumnRef, Expr, NamedAggregate, op};
-use firesteel_plan::{JoinKey, JoinKind, LogicalOp, LogicalPlan};
+use firesteel_plan::{JoinHint, JoinKey, JoinKind, LogicalOp, LogicalPlan};
 
 use crate::rule::OptimizerContext;
 use crate::util::{
@@ -60,7 +60,13 @@ pub(crate) fn one_row(
                     *value = substitute(value.clone(), &empty);
                 }
                 let having: Vec<Expr> = shape.having.into_iter().map(|h| substitute(h, &empty)).collect();
-                let op = LogicalOp::Join { kind: JoinKind::Left, on, residual: None, null_aware: false };
+                let op = LogicalOp::Join {
+                    kind: JoinKind::Left,
+                    on,
+                    residual: None,
+                    null_aware: false,
+                    hint: JoinHint::NONE,
+                };
                 let join = LogicalPlan::binary(cx.ids.node(), op, left, grouped);
                 return Ok(Outcome::Done(finish(kind, conjuncts, left_columns, join, having, values, &right, cx)));
             }
@@ -277,7 +283,7 @@ impl Puller<'_, '_> {
                 let (input, pulled) = self.pull(plan.inputs.pop()?, false)?;
                 self.group(keys, aggregates, input, pulled)
             }
-            LogicalOp::Join { kind, on, residual, null_aware } => {
+            LogicalOp::Join { kind, on, residual, null_aware, hint } => {
                 let right = plan.inputs.pop()?;
                 let left = plan.inputs.pop()?;
                 if on.iter().any(|k| touches(&k.left, self.outer) || touches(&k.right, self.outer)) {
@@ -296,7 +302,7 @@ impl Puller<'_, '_> {
                 pulled.extend(more);
                 pulled.extend(moved);
                 let residual = (!kept.is_empty()).then(|| Expr::and(kept));
-                let op = LogicalOp::Join { kind, on, residual, null_aware };
+                let op = LogicalOp::Join { kind, on, residual, null_aware, hint };
                 Some((LogicalPlan::binary(plan.id, op, left, right), pulled))
             }
             LogicalOp::Sort { fetch: None, .. } => self.pull(plan.inputs.pop()?, top),

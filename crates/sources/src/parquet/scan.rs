@@ -130,7 +130,12 @@ impl ScanPlan {
     pub(crate) fn group_may_join(&self, part: usize, group: usize, cx: &ScanContext) -> bool {
         self.request.runtime_filters.iter().zip(&self.keys).all(|((id, _), (slot, _))| {
             let Some(filter) = cx.runtime_filters.get(*id) else { return true };
-            may_join(&filter, &self.parts.group_bounds(part, group, self.slots[*slot]))
+            let column = self.slots[*slot];
+            match &self.parts.parts[part].places[column] {
+                // All rows of the file have the value. What the filter cannot judge passes.
+                Place::Constant(value) => filter.select(&value.to_array(1)).is_ok_and(|passed| !passed.is_empty()),
+                Place::Stored(_) => may_join(&filter, &self.parts.group_bounds(part, group, column)),
+            }
         })
     }
 

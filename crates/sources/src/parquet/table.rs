@@ -242,7 +242,20 @@ fn column_statistics(parts: &Parts, column: usize, rows: u64) -> ColumnStatistic
         }
         ty => ty.default_width() as f64,
     };
-    ColumnStatistics { min: merged.min, max: merged.max, nulls: merged.nulls, distinct, width: Some(width) }
+    let is_partition = is_partition(parts, column);
+    ColumnStatistics {
+        min: merged.min,
+        max: merged.max,
+        nulls: merged.nulls,
+        distinct,
+        width: Some(width),
+        is_partition,
+    }
+}
+
+/// Whether the values of a column stand in the names of folders.
+fn is_partition(parts: &Parts, column: usize) -> bool {
+    !parts.parts.is_empty() && parts.parts.iter().all(|part| matches!(part.places[column], Place::Constant(_)))
 }
 
 impl TableProvider for ParquetTable {

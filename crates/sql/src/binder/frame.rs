@@ -9,15 +9,16 @@ use firesteel_common::{ColumnId, Error, IdGenerator, Result, Span};
 use firesteel_expr::{
     ColumnRef, Expr, Frame, FrameBound, FrameUnit, NamedAggregate, SortKey, WindowCall, WindowFunction,
 };
-use firesteel_plan::{JoinKind, LogicalOp, LogicalPlan};
+use firesteel_plan::{JoinHint, JoinKind, LogicalOp, LogicalPlan};
 use sqlparser::ast::{Ident, SetOperator};
 
 use crate::binder::aggregate::{GroupBy, Grouping, cube, rollup};
 use crate::binder::expr::ExprCx;
 use crate::binder::from::{fresh_ids, without_spans};
 use crate::binder::function::{WINDOW_ONLY, invalid_place};
-use crate::binder::select::Item;
-use crate::binder::statement::BoundQuery;
+use crate::binder::hints::Hint;
+use crate::binder::select::{Item, Order};
+use crate::binder::statement::{BoundQuery, OutputColumn};
 use crate::binder::window::{PendingWindow, check_ordered, frame_distance, positional_function};
 use crate::binder::{BindContext, Binder, Env, Relation, Scope, ScopeColumn};
 use crate::call::{bind_aggregate, bind_call};
@@ -251,9 +252,29 @@ impl<'a> FrameBinder<'a> {
             windows = rewriter.windows(windows)?;
         }
         plan = binder.apply_windows(plan, windows);
-        let relation = binder.project_and_sort(plan, items, Vec::new(), false)?;
+        let relation = binder.project_and_sort(plan, items, Order::default(), false)?;
         Ok(binder.finish(relation))
     }
+}
+
+/// The plan below what a hint asks for; `columns` are what its parameters may name.
+///
+/// Errors: parameters that the hint does not take, `UNRESOLVED_COLUMN`.
+pub fn hint(
+    plan: LogicalPlan,
+    columns: &[OutputColumn],
+    name: &str,
+    parameters: &[String],
+    cx: &BindContext<'_>,
+) -> Result<LogicalPlan> {
+    let binder = Binder::new(cx, &NO_SPANS, 0);
+    let scope = Scope::of(Vec::new(), columns.iter().map(|c| (c.name.clone(), c.column.clone())).collect());
+    let resolve = |parts: &[Ident]| binder.lookup(parts, &scope)?.ok_or_else(|| binder.unresolved(parts, &scope));
+    let Some(hint) = Hint::new(name, parameters) else { return Ok(plan) };
+    Ok(match binder.hint_op(&hint, &resolve)? {
+        Some(op) => binder.unary(op, plan),
+        None => plan,
+    })
 }
 
 fn group_by(group: Option<(GroupKind, Vec<Expr>)>) -> Result<GroupBy> {
@@ -311,7 +332,13 @@ pub fn join_using(
     let idents: Vec<Ident> = using.iter().map(|name| Ident::new(name.as_str())).collect();
     let mut merged = Vec::new();
     let condition = binder.using(&idents, &left_scope, &right_scope, &mut merged)?;
-    let op = LogicalOp::Join { kind: kind.clone(), on: Vec::new(), residual: Some(condition), null_aware: false };
+    let op = LogicalOp::Join {
+        kind: kind.clone(),
+        on: Vec::new(),
+        residual: Some(condition),
+        null_aware: false,
+        hint: JoinHint::NONE,
+    };
     let plan = LogicalPlan::binary(cx.ids.node(), op, left.0, right.0);
     let (plan, scope) = if kind.returns_right() {
         let both = Scope { columns: left_scope.columns.into_iter().chain(right_scope.columns).collect() };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use firesteel_catalog::{CatalogEntry, TableName, TableProvider, TableRef, ViewBody};
 use firesteel_common::{ColumnId, Error, IdGenerator, Result, Scalar, Span, SqlType};
 use firesteel_expr::{ColumnRef, Expr, NamedAggregate, WindowCall, op};
-use firesteel_plan::{JoinKind, LogicalOp, LogicalPlan, Scan};
+use firesteel_plan::{JoinHint, JoinKind, LogicalOp, LogicalPlan, Scan};
 use sqlparser::ast::{
     self, FunctionArg, FunctionArgExpr, Ident, JoinConstraint, JoinOperator, ObjectName, TableAlias, TableFactor,
     TableWithJoins,
@@ -53,6 +53,20 @@ impl<'a> Binder<'a> {
     }
 
     pub(super) fn factor(
+        &self,
+        factor: &'a TableFactor,
+        ctes: &Ctes<'a>,
+        outer: Option<&Env<'_, 'a>>,
+    ) -> Result<(LogicalPlan, Scope)> {
+        let (plan, scope) = self.relation(factor, ctes, outer)?;
+        // The relations of a join in parentheses have names of their own.
+        if matches!(factor, TableFactor::NestedJoin { alias: None, .. }) {
+            return Ok((plan, scope));
+        }
+        Ok((self.hinted(plan, &scope), scope))
+    }
+
+    fn relation(
         &self,
         factor: &'a TableFactor,
         ctes: &Ctes<'a>,
@@ -295,8 +309,13 @@ impl<'a> Binder<'a> {
             plan = Some(match plan {
                 None => (values, Expr::Column(column)),
                 Some((left, number)) => {
-                    let op =
-                        LogicalOp::Join { kind: JoinKind::Inner, on: Vec::new(), residual: None, null_aware: false };
+                    let op = LogicalOp::Join {
+                        kind: JoinKind::Inner,
+                        on: Vec::new(),
+                        residual: None,
+                        null_aware: false,
+                        hint: JoinHint::NONE,
+                    };
                     let joined = LogicalPlan::binary(self.cx.ids.node(), op, left, values);
                     let number = self.call(op::MULTIPLY, vec![number, big(BLOCK as i64)], span)?;
                     (joined, self.call(op::ADD, vec![number, Expr::Column(column)], span)?)
@@ -382,10 +401,22 @@ impl<'a> Binder<'a> {
             let op = LogicalOp::DependentJoin { kind: kind.clone(), condition };
             LogicalPlan::binary(id, op, left_plan, right_plan)
         } else if cx_subqueries.is_empty() {
-            let op = LogicalOp::Join { kind: kind.clone(), on: Vec::new(), residual: condition, null_aware: false };
+            let op = LogicalOp::Join {
+                kind: kind.clone(),
+                on: Vec::new(),
+                residual: condition,
+                null_aware: false,
+                hint: JoinHint::NONE,
+            };
             LogicalPlan::binary(id, op, left_plan, right_plan)
         } else {
-            let op = LogicalOp::Join { kind: kind.clone(), on: Vec::new(), residual: None, null_aware: false };
+            let op = LogicalOp::Join {
+                kind: kind.clone(),
+                on: Vec::new(),
+                residual: None,
+                null_aware: false,
+                hint: JoinHint::NONE,
+            };
             let plan = self.attach(LogicalPlan::binary(id, op, left_plan, right_plan), cx_subqueries);
             match condition {
                 Some(condition) => self.filter(condition, plan),
@@ -547,8 +578,8 @@ fn fresh_node(node: LogicalPlan, ids: &IdGenerator, map: &mut BTreeMap<ColumnId,
             order_by,
             calls: calls.into_iter().map(|c| WindowCall { column: column(c.column.clone()), ..c }).collect(),
         },
-        LogicalOp::Join { kind: JoinKind::Mark(mark), on, residual, null_aware } => {
-            LogicalOp::Join { kind: JoinKind::Mark(column(mark)), on, residual, null_aware }
+        LogicalOp::Join { kind: JoinKind::Mark(mark), on, residual, null_aware, hint } => {
+            LogicalOp::Join { kind: JoinKind::Mark(column(mark)), on, residual, null_aware, hint }
         }
         LogicalOp::DependentJoin { kind: JoinKind::Mark(mark), condition } => {
             LogicalOp::DependentJoin { kind: JoinKind::Mark(column(mark)), condition }

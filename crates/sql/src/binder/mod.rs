@@ -9,6 +9,7 @@ mod expr;
 pub mod frame;
 mod from;
 pub mod function;
+pub(crate) mod hints;
 mod names;
 mod pivot;
 mod query;
@@ -19,7 +20,7 @@ pub mod statement;
 mod subquery;
 mod window;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -96,6 +97,8 @@ pub(crate) struct Binder<'a> {
     pub(crate) spans: &'a SpanMap,
     /// Views and queries that are being bound, to bound the depth.
     depth: Cell<usize>,
+    /// Join hints of the FROM clause that is being bound.
+    hints: RefCell<Vec<hints::RelationHint>>,
 }
 
 /// A bound query or set operation: its rows, and names and columns of the result.
@@ -106,7 +109,7 @@ pub(crate) struct Relation {
 
 impl<'a> Binder<'a> {
     pub(crate) fn new(cx: &'a BindContext<'a>, spans: &'a SpanMap, depth: usize) -> Self {
-        Self { cx, spans, depth: Cell::new(depth) }
+        Self { cx, spans, depth: Cell::new(depth), hints: RefCell::default() }
     }
 
     /// Runs `f` one level deeper.

@@ -109,7 +109,7 @@ impl<'a> Binder<'a> {
         }
         let visible: Vec<ColumnRef> = columns.iter().map(|(_, column)| column.clone()).collect();
         let plan = self.attach(plan, cx.subqueries);
-        let plan = self.unary(LogicalOp::Sort { keys, fetch: None }, plan);
+        let plan = self.unary(LogicalOp::Sort { keys, fetch: None, global: true }, plan);
         Ok(Relation { plan: self.only(plan, &visible), columns })
     }
 

@@ -14,6 +14,7 @@ use sqlparser::ast::{
 
 use crate::binder::aggregate::ordinal;
 use crate::binder::expr::{AliasRule, ExprCx, PendingSubquery};
+use crate::binder::hints::{Hint, hints_of};
 use crate::binder::scope::dotted;
 use crate::binder::window::sort_key_of;
 use crate::binder::{Binder, Ctes, Env, Relation, names};
@@ -35,11 +36,15 @@ struct Clause {
     subqueries: Vec<PendingSubquery>,
 }
 
-/// A bound ORDER BY, before the sort is placed.
+/// What comes above the select list: ORDER BY and the like, before it is placed.
 #[derive(Default)]
-struct Order {
+pub(crate) struct Order {
     keys: Vec<SortKey>,
     subqueries: Vec<PendingSubquery>,
+    /// SORT BY and CLUSTER BY: each task orders its rows.
+    local: bool,
+    /// Hints and DISTRIBUTE BY, the lowest first.
+    partitioning: Vec<LogicalPlan>,
 }
 
 impl<'a> Binder<'a> {
@@ -52,7 +57,8 @@ impl<'a> Binder<'a> {
         outer: Option<&Env<'_, 'a>>,
     ) -> Result<Relation> {
         refuse_rare_clauses(select)?;
-        let (mut plan, scope) = self.relations(&select.from, ctes.clone(), outer)?;
+        let hints = hints_of(select);
+        let (mut plan, scope) = self.with_hints(&hints, || self.relations(&select.from, ctes.clone(), outer))?;
         let env = Env::new(&scope, ctes, outer);
         if let Some(selection) = &select.selection {
             let mut cx = ExprCx::plain(&env, "WHERE");
@@ -80,6 +86,7 @@ impl<'a> Binder<'a> {
         cx.no_windows = None;
         let mut qualify = self.clause(select.qualify.as_ref(), &mut cx)?;
         let mut order = self.order_keys(select, order_by, &items, &mut cx)?;
+        order.partitioning = self.partitioning(select, &hints, &items, &mut cx)?;
         cx.aggregates.extend(from_inside.take());
 
         let special: BTreeSet<ColumnId> =
@@ -103,6 +110,7 @@ impl<'a> Binder<'a> {
             for key in &mut order.keys {
                 key.expr = rewriter.rewrite(key.expr.clone(), "")?;
             }
+            order.partitioning = rewrite_all(order.partitioning, |expr| rewriter.rewrite(expr, ""))?;
             order.subqueries = rewriter.subqueries(order.subqueries)?;
             item_subqueries = rewriter.subqueries(item_subqueries)?;
             windows = rewriter.windows(windows)?;
@@ -113,8 +121,7 @@ impl<'a> Binder<'a> {
         plan = self.apply_clause(plan, qualify);
         plan = self.attach(plan, std::mem::take(&mut order.subqueries));
         let distinct = matches!(select.distinct, Some(Distinct::Distinct));
-        let relation = self.project_and_sort(plan, items, order.keys, distinct)?;
-        self.distribution(select, relation, &env)
+        self.project_and_sort(plan, items, order, distinct)
     }
 
     fn clause(&self, predicate: Option<&'a ast::Expr>, cx: &mut ExprCx<'_, 'a>) -> Result<Clause> {
@@ -218,7 +225,7 @@ impl<'a> Binder<'a> {
         items: &[Item],
         cx: &mut ExprCx<'_, 'a>,
     ) -> Result<Order> {
-        let mut order = Order::default();
+        let mut order = Order { local: order_by.is_none(), ..Order::default() };
         let sorted = select.sort_by.iter();
         let clustered: Vec<&'a ast::Expr> = select.cluster_by.iter().collect();
         match order_by.map(|order| &order.kind) {
@@ -256,13 +263,40 @@ impl<'a> Binder<'a> {
         }
     }
 
-    /// The projection, DISTINCT and the sort. A key that is no part of the result is computed in a
-    /// hidden column, which is dropped after the sort.
+    /// DISTRIBUTE BY, CLUSTER BY, and hints on the result, the lowest first. Names of hints are those of the
+    /// select list, then those of the FROM clause.
+    fn partitioning(
+        &self,
+        select: &'a Select,
+        hints: &[Hint],
+        items: &[Item],
+        cx: &mut ExprCx<'_, 'a>,
+    ) -> Result<Vec<LogicalPlan>> {
+        let mut all = Vec::new();
+        for hint in hints.iter().rev() {
+            let resolve = |parts: &[Ident]| match parts {
+                [name] if let Some(item) = items.iter().find(|item| self.same_name(&item.name, &name.value)) => {
+                    Ok(item.expr.clone())
+                }
+                parts => self.lookup(parts, cx.env.scope)?.ok_or_else(|| self.unresolved(parts, cx.env.scope)),
+            };
+            all.extend(self.hint_op(hint, &resolve)?);
+        }
+        let by: Vec<&'a ast::Expr> = select.distribute_by.iter().chain(&select.cluster_by).collect();
+        if !by.is_empty() {
+            let keys = by.into_iter().map(|expr| self.expr(expr, cx)).collect::<Result<Vec<_>>>()?;
+            all.push(LogicalOp::Repartition { kind: RepartitionKind::Hash(keys), partitions: None });
+        }
+        Ok(all.into_iter().map(|op| LogicalPlan::leaf(self.cx.ids.node(), op)).collect())
+    }
+
+    /// The projection, DISTINCT, what moves rows, and the sort. What these compute and is no part of the
+    /// result is in hidden columns, which are dropped at the end.
     pub(crate) fn project_and_sort(
         &self,
         plan: LogicalPlan,
         items: Vec<Item>,
-        keys: Vec<SortKey>,
+        order: Order,
         distinct: bool,
     ) -> Result<Relation> {
         // A column of a query further out is not made here: it gets an id of its own.
@@ -282,25 +316,29 @@ impl<'a> Binder<'a> {
         let visible: Vec<ColumnRef> = columns.iter().map(|(_, column)| column.clone()).collect();
         let outputs: BTreeSet<ColumnId> = visible.iter().map(|c| c.id).collect();
         let mut hidden: Vec<(ColumnRef, Expr)> = Vec::new();
-        let mut sort_keys = Vec::with_capacity(keys.len());
-        for key in keys {
-            let over_output = replace_outputs(key.expr.clone(), &exprs);
-            let expr = if over_output.reads_only(|id| outputs.contains(&id)) {
-                over_output
-            } else if distinct {
+        let mut output = |expr: Expr| -> Result<Expr> {
+            let over_output = replace_outputs(expr.clone(), &exprs);
+            if over_output.reads_only(|id| outputs.contains(&id)) {
+                return Ok(over_output);
+            }
+            if distinct {
                 let message =
-                    format!("ORDER BY {} is not in the select list, which is needed with SELECT DISTINCT.", key.expr);
+                    format!("ORDER BY {expr} is not in the select list, which is needed with SELECT DISTINCT.");
                 return Err(Error::bind("UNRESOLVED_COLUMN.WITHOUT_SUGGESTION", "42703", message));
-            } else {
-                let column = match key.expr.as_column().filter(|column| input.contains(&column.id)) {
-                    Some(column) => column.clone(),
-                    None => self.column_for("_sort", &key.expr),
-                };
-                if !hidden.iter().any(|(known, _)| known.id == column.id) {
-                    hidden.push((column.clone(), key.expr));
-                }
-                Expr::Column(column)
+            }
+            let column = match expr.as_column().filter(|column| input.contains(&column.id)) {
+                Some(column) => column.clone(),
+                None => self.column_for("_sort", &expr),
             };
+            if !hidden.iter().any(|(known, _)| known.id == column.id) {
+                hidden.push((column.clone(), expr));
+            }
+            Ok(Expr::Column(column))
+        };
+        let partitioning = rewrite_all(order.partitioning, &mut output)?;
+        let mut sort_keys = Vec::with_capacity(order.keys.len());
+        for key in order.keys {
+            let expr = output(key.expr)?;
             if expr.as_literal().is_none() {
                 sort_keys.push(SortKey { expr, ..key });
             }
@@ -313,8 +351,12 @@ impl<'a> Binder<'a> {
         if distinct {
             plan = self.distinct(plan);
         }
+        for mut node in partitioning {
+            node.inputs = vec![plan];
+            plan = node;
+        }
         if !sort_keys.is_empty() {
-            plan = self.unary(LogicalOp::Sort { keys: sort_keys, fetch: None }, plan);
+            plan = self.unary(LogicalOp::Sort { keys: sort_keys, fetch: None, global: !order.local }, plan);
         }
         if has_hidden {
             plan = self.only(plan, &visible);
@@ -327,65 +369,19 @@ impl<'a> Binder<'a> {
         let keys = plan.columns().into_iter().map(|c| (c.clone(), Expr::Column(c))).collect();
         self.unary(LogicalOp::Aggregate { keys, aggregates: Vec::new() }, plan)
     }
-
-    /// DISTRIBUTE BY, CLUSTER BY, and hints that ask for partitions.
-    fn distribution(&self, select: &'a Select, relation: Relation, env: &Env<'_, 'a>) -> Result<Relation> {
-        let Relation { mut plan, columns } = relation;
-        let by: Vec<&'a ast::Expr> = select.distribute_by.iter().chain(&select.cluster_by).collect();
-        if !by.is_empty() && select.sort_by.is_empty() && select.cluster_by.is_empty() {
-            let mut keys = Vec::with_capacity(by.len());
-            let scope = crate::binder::Scope::of(Vec::new(), columns.clone());
-            let env = Env { scope: &scope, ..env.clone() };
-            for expr in by {
-                keys.push(self.expr(expr, &mut ExprCx::plain(&env, "DISTRIBUTE BY"))?);
-            }
-            plan = self.unary(LogicalOp::Repartition { kind: RepartitionKind::Hash(keys), partitions: None }, plan);
-        }
-        for hint in select.optimizer_hints.iter().flat_map(|hint| parse_hints(&hint.text)) {
-            let (name, args) = hint;
-            if !matches!(name.as_str(), "REPARTITION" | "COALESCE" | "REBALANCE" | "REPARTITION_BY_RANGE") {
-                continue;
-            }
-            let mut partitions = None;
-            let mut keys = Vec::new();
-            for arg in args {
-                if let Ok(number) = arg.parse::<u32>() {
-                    partitions = Some(number.max(1));
-                } else {
-                    let found = columns.iter().find(|(known, _)| self.same_name(known, &arg));
-                    let (_, column) = found.ok_or_else(|| {
-                        let scope = crate::binder::Scope::of(Vec::new(), columns.clone());
-                        crate::binder::scope::unresolved_column(&format!("`{arg}`"), &arg, &scope, Span::NONE)
-                    })?;
-                    keys.push(Expr::Column(column.clone()));
-                }
-            }
-            let kind = if keys.is_empty() { RepartitionKind::RoundRobin } else { RepartitionKind::Hash(keys) };
-            plan = self.unary(LogicalOp::Repartition { kind, partitions }, plan);
-        }
-        Ok(Relation { plan, columns })
-    }
 }
 
-/// `BROADCAST(a, b), REPARTITION(3)` as names in upper case and arguments.
-fn parse_hints(text: &str) -> Vec<(String, Vec<String>)> {
-    let mut hints = Vec::new();
-    let mut rest = text;
-    while let Some(start) = rest.find(|c: char| c.is_ascii_alphabetic()) {
-        rest = &rest[start..];
-        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
-        let name = rest[..end].to_uppercase();
-        rest = rest[end..].trim_start();
-        let mut args = Vec::new();
-        if let Some(inner) = rest.strip_prefix('(') {
-            let close = inner.find(')').unwrap_or(inner.len());
-            args = inner[..close].split(',').map(|arg| arg.trim().trim_matches('`').to_owned()).collect();
-            args.retain(|arg: &String| !arg.is_empty());
-            rest = inner.get(close + 1..).unwrap_or_default();
-        }
-        hints.push((name, args));
-    }
-    hints
+/// The nodes with their expressions replaced by what `f` makes of them.
+fn rewrite_all(nodes: Vec<LogicalPlan>, mut f: impl FnMut(Expr) -> Result<Expr>) -> Result<Vec<LogicalPlan>> {
+    let mut failed = None;
+    let mut rewrite = |expr: Expr| {
+        f(expr.clone()).unwrap_or_else(|error| {
+            failed.get_or_insert(error);
+            expr
+        })
+    };
+    let nodes = nodes.into_iter().map(|node| node.map_expressions(&mut rewrite)).collect();
+    failed.map_or(Ok(nodes), Err)
 }
 
 /// The error for an ordinal of ORDER BY that names no column.
@@ -416,22 +412,5 @@ fn refuse_rare_clauses(select: &Select) -> Result<()> {
     match rare.iter().find(|(present, _)| *present) {
         Some((_, name)) => Err(Error::unsupported(format!("{name} is not supported."))),
         None => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hints_are_read() {
-        assert_eq!(
-            parse_hints(" BROADCAST(a, b), repartition(3, `c`) x"),
-            [
-                ("BROADCAST".to_owned(), vec!["a".to_owned(), "b".to_owned()]),
-                ("REPARTITION".to_owned(), vec!["3".to_owned(), "c".to_owned()]),
-                ("X".to_owned(), vec![]),
-            ]
-        );
     }
 }

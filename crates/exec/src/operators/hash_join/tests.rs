@@ -153,6 +153,7 @@ impl Case {
             null_aware: self.null_aware,
             build: self.build,
             mode: BuildMode::Shared,
+            hint: None,
             filters: vec![(FilterId(0), 0)],
         }
     }

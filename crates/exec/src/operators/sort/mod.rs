@@ -6,6 +6,7 @@
 pub(crate) mod buffer;
 pub(crate) mod keys;
 mod pack;
+pub(crate) mod ranges;
 
 #[cfg(test)]
 mod tests;
