@@ -24,14 +24,16 @@ impl Optimizer {
     }
 
     /// Names of the decisions that are made while a query runs, for `spark.sql.adaptive.optimizer.excludedRules`.
-    pub const ADAPTIVE_RULES: [&str; 9] = [
+    pub const ADAPTIVE_RULES: [&str; 11] = [
         "AQEPropagateEmptyRelation",
         "CostBasedJoinReorder",
         "DynamicJoinSelection",
         "HoldBackProbeSide",
         "InjectRuntimeFilter",
         "ReuseExchange",
+        "PlanDynamicPruningFilters",
         "OptimizeSkewedJoin",
+        "OptimizeSkewInRebalancePartitions",
         "AddPartitions",
         "CoalesceShufflePartitions",
     ];

@@ -1,7 +1,7 @@
 //! Every adaptive rule acts where it should, and without it the stages are others.
 
 use firesteel_plan::display::stage_text;
-use firesteel_plan::{JoinKind, LogicalPlan, TaskLayout};
+use firesteel_plan::{JoinKind, LogicalOp, LogicalPlan, RepartitionKind, TaskLayout};
 
 use super::tests::Query;
 use crate::optimizer::Optimizer;
@@ -72,6 +72,21 @@ fn twice(query: &mut Query) -> LogicalPlan {
     query.join(JoinKind::Inner, left, right, &lk, &rk)
 }
 
+/// A table whose files are in folders by the key that it is joined by.
+fn by_partition(query: &mut Query) -> LogicalPlan {
+    let (big, [bk, _]) = query.table("big", 10_000_000);
+    let (small, [sk, _]) = query.table("other", 1_000);
+    query.partition_by_key(&big);
+    query.join(JoinKind::Inner, big, small, &bk, &sk)
+}
+
+/// A table that is to be rebalanced.
+fn rebalanced(query: &mut Query) -> LogicalPlan {
+    let (big, _) = query.table("big", 10_000_000);
+    let op = LogicalOp::Repartition { kind: RepartitionKind::Rebalance(Vec::new()), partitions: Some(32) };
+    LogicalPlan::unary(query.ids.node(), op, big)
+}
+
 fn few(_: &str) -> Vec<u64> {
     vec![10; 16]
 }
@@ -102,14 +117,16 @@ fn each_adaptive_rule_can_be_switched_off() {
     const PARTITIONED: (&str, &str) = ("spark.sql.autoBroadcastJoinThreshold", "-1");
     const SHARED: (&str, &str) = ("spark.sql.autoBroadcastJoinThreshold", "1MB");
     type Case = (&'static str, (&'static str, &'static str), fn(&mut Query) -> LogicalPlan, fn(&str) -> Vec<u64>);
-    let cases: [Case; 9] = [
+    let cases: [Case; 11] = [
         ("AQEPropagateEmptyRelation", PARTITIONED, three, none_of_other),
         ("CostBasedJoinReorder", PARTITIONED, three, few),
         ("DynamicJoinSelection", SHARED, two, few),
         ("HoldBackProbeSide", SHARED, two, few),
         ("InjectRuntimeFilter", PARTITIONED, groups, few),
         ("ReuseExchange", PARTITIONED, twice, few),
+        ("PlanDynamicPruningFilters", SHARED, by_partition, few),
         ("OptimizeSkewedJoin", PARTITIONED, two_left, skewed),
+        ("OptimizeSkewInRebalancePartitions", PARTITIONED, rebalanced, skewed),
         ("AddPartitions", PARTITIONED, two_left, uneven),
         ("CoalesceShufflePartitions", PARTITIONED, two_left, skewed),
     ];
