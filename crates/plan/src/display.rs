@@ -478,23 +478,7 @@ fn logical_line(plan: &LogicalPlan) -> (String, String) {
         LogicalOp::Expand { columns, projections } => {
             line("Expand", format!(" {}, {}", list(projections.iter().map(list)), list(columns)))
         }
-        LogicalOp::Join { kind, on, residual, null_aware, hint } => {
-            let keys = on.iter().map(|key| {
-                let sign = if key.null_safe { "<=>" } else { "=" };
-                format!("({} {sign} {})", key.left, key.right)
-            });
-            let condition: Vec<String> = keys.chain(residual.iter().map(ToString::to_string)).collect();
-            let condition = match condition.as_slice() {
-                [] => String::new(),
-                [one] => format!(", {one}"),
-                all => format!(", ({})", all.join(" AND ")),
-            };
-            let null_aware = if *null_aware { ", null aware" } else { "" };
-            let hints = [("leftHint", hint.left), ("rightHint", hint.right)].into_iter();
-            let hints: String =
-                hints.filter_map(|(side, hint)| Some(format!(", {side}=(strategy={})", hint?.name()))).collect();
-            line("Join", format!(" {}{condition}{null_aware}{hints}", kind_name(kind)))
-        }
+        LogicalOp::Join { .. } => line("Join", join_arguments(&plan.op)),
         LogicalOp::Hint { strategy } => line("ResolvedHint", format!(" (strategy={})", strategy.name())),
         LogicalOp::DependentJoin { kind, condition } => {
             let condition = condition.as_ref().map(|c| format!(", {c}")).unwrap_or_default();
@@ -520,19 +504,43 @@ fn logical_line(plan: &LogicalPlan) -> (String, String) {
             line(name, if *all { " All".to_owned() } else { String::new() })
         }
         LogicalOp::Repartition { kind, partitions } => {
-            let partitions = partitions.map(|n| format!(" {n}")).unwrap_or_default();
-            match kind {
-                RepartitionKind::RoundRobin => line("Repartition", format!("{partitions}, true")),
-                RepartitionKind::Coalesce => line("Repartition", format!("{partitions}, false")),
-                RepartitionKind::Hash(keys) => line("RepartitionByExpression", format!(" {}{partitions}", list(keys))),
-                RepartitionKind::Range(keys) => line("RepartitionByExpression", format!(" {}{partitions}", list(keys))),
-                RepartitionKind::Rebalance(keys) if keys.is_empty() => line("RebalancePartitions", partitions),
-                RepartitionKind::Rebalance(keys) => line("RebalancePartitions", format!(" {}{partitions}", list(keys))),
-            }
+            let (name, arguments) = repartition_line(kind, *partitions);
+            line(name, arguments)
         }
         LogicalOp::Pinned(pinned) => {
             let stages = pinned.physical.reads().into_iter().map(|(id, _)| id);
             line("LogicalQueryStage", format!(" {}, stages {}", list(&pinned.columns), list(stages)))
         }
     }
+}
+
+fn repartition_line(kind: &RepartitionKind, partitions: Option<u32>) -> (&'static str, String) {
+    let partitions = partitions.map(|n| format!(" {n}")).unwrap_or_default();
+    match kind {
+        RepartitionKind::RoundRobin => ("Repartition", format!("{partitions}, true")),
+        RepartitionKind::Coalesce => ("Repartition", format!("{partitions}, false")),
+        RepartitionKind::Hash(keys) => ("RepartitionByExpression", format!(" {}{partitions}", list(keys))),
+        RepartitionKind::Range(keys) => ("RepartitionByExpression", format!(" {}{partitions}", list(keys))),
+        RepartitionKind::Rebalance(keys) if keys.is_empty() => ("RebalancePartitions", partitions),
+        RepartitionKind::Rebalance(keys) => ("RebalancePartitions", format!(" {}{partitions}", list(keys))),
+    }
+}
+
+fn join_arguments(op: &LogicalOp) -> String {
+    let LogicalOp::Join { kind, on, residual, null_aware, hint } = op else { return String::new() };
+    let keys = on.iter().map(|key| {
+        let sign = if key.null_safe { "<=>" } else { "=" };
+        format!("({} {sign} {})", key.left, key.right)
+    });
+    let condition: Vec<String> = keys.chain(residual.iter().map(ToString::to_string)).collect();
+    let condition = match condition.as_slice() {
+        [] => String::new(),
+        [one] => format!(", {one}"),
+        all => format!(", ({})", all.join(" AND ")),
+    };
+    let null_aware = if *null_aware { ", null aware" } else { "" };
+    let hints = [("leftHint", hint.left), ("rightHint", hint.right)].into_iter();
+    let hints: String =
+        hints.filter_map(|(side, hint)| Some(format!(", {side}=(strategy={})", hint?.name()))).collect();
+    format!(" {}{condition}{null_aware}{hints}", kind_name(kind))
 }

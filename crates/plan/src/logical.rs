@@ -139,6 +139,13 @@ pub enum LogicalOp {
     Pinned(Pinned),
 }
 
+impl LogicalOp {
+    /// A join on a condition whose keys have not been found yet, without hints.
+    pub fn join(kind: JoinKind, residual: Option<Expr>) -> Self {
+        LogicalOp::Join { kind, on: Vec::new(), residual, null_aware: false, hint: JoinHint::NONE }
+    }
+}
+
 /// A table read by a query.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scan {

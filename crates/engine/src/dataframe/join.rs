@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use firesteel_common::{Error, Result};
 use firesteel_expr::ColumnRef;
-use firesteel_plan::{JoinHint, JoinKind, LogicalOp, LogicalPlan};
+use firesteel_plan::{JoinKind, LogicalOp, LogicalPlan};
 use firesteel_sql::frame::{self, FrameColumn};
 
 use crate::column::Column;
@@ -135,7 +135,7 @@ impl DataFrame {
             true => self.columns.clone(),
             false => self.columns[..left.columns.len()].to_vec(),
         };
-        let op = LogicalOp::Join { kind, on: Vec::new(), residual, null_aware: false, hint: JoinHint::NONE };
+        let op = LogicalOp::join(kind, residual);
         let plan = LogicalPlan::binary(self.session.ids().node(), op, left.plan().clone(), right);
         self.with_columns_of(plan, columns)
     }

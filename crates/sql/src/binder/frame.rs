@@ -9,7 +9,7 @@ use firesteel_common::{ColumnId, Error, IdGenerator, Result, Span};
 use firesteel_expr::{
     ColumnRef, Expr, Frame, FrameBound, FrameUnit, NamedAggregate, SortKey, WindowCall, WindowFunction,
 };
-use firesteel_plan::{JoinHint, JoinKind, LogicalOp, LogicalPlan};
+use firesteel_plan::{JoinKind, LogicalOp, LogicalPlan};
 use sqlparser::ast::{Ident, SetOperator};
 
 use crate::binder::aggregate::{GroupBy, Grouping, cube, rollup};
@@ -332,13 +332,7 @@ pub fn join_using(
     let idents: Vec<Ident> = using.iter().map(|name| Ident::new(name.as_str())).collect();
     let mut merged = Vec::new();
     let condition = binder.using(&idents, &left_scope, &right_scope, &mut merged)?;
-    let op = LogicalOp::Join {
-        kind: kind.clone(),
-        on: Vec::new(),
-        residual: Some(condition),
-        null_aware: false,
-        hint: JoinHint::NONE,
-    };
+    let op = LogicalOp::join(kind.clone(), Some(condition));
     let plan = LogicalPlan::binary(cx.ids.node(), op, left.0, right.0);
     let (plan, scope) = if kind.returns_right() {
         let both = Scope { columns: left_scope.columns.into_iter().chain(right_scope.columns).collect() };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use firesteel_catalog::{CatalogEntry, TableName, TableProvider, TableRef, ViewBody};
 use firesteel_common::{ColumnId, Error, IdGenerator, Result, Scalar, Span, SqlType};
 use firesteel_expr::{ColumnRef, Expr, NamedAggregate, WindowCall, op};
-use firesteel_plan::{JoinHint, JoinKind, LogicalOp, LogicalPlan, Scan};
+use firesteel_plan::{JoinKind, LogicalOp, LogicalPlan, Scan};
 use sqlparser::ast::{
     self, FunctionArg, FunctionArgExpr, Ident, JoinConstraint, JoinOperator, ObjectName, TableAlias, TableFactor,
     TableWithJoins,
@@ -309,13 +309,7 @@ impl<'a> Binder<'a> {
             plan = Some(match plan {
                 None => (values, Expr::Column(column)),
                 Some((left, number)) => {
-                    let op = LogicalOp::Join {
-                        kind: JoinKind::Inner,
-                        on: Vec::new(),
-                        residual: None,
-                        null_aware: false,
-                        hint: JoinHint::NONE,
-                    };
+                    let op = LogicalOp::join(JoinKind::Inner, None);
                     let joined = LogicalPlan::binary(self.cx.ids.node(), op, left, values);
                     let number = self.call(op::MULTIPLY, vec![number, big(BLOCK as i64)], span)?;
                     (joined, self.call(op::ADD, vec![number, Expr::Column(column)], span)?)
@@ -401,22 +395,10 @@ impl<'a> Binder<'a> {
             let op = LogicalOp::DependentJoin { kind: kind.clone(), condition };
             LogicalPlan::binary(id, op, left_plan, right_plan)
         } else if cx_subqueries.is_empty() {
-            let op = LogicalOp::Join {
-                kind: kind.clone(),
-                on: Vec::new(),
-                residual: condition,
-                null_aware: false,
-                hint: JoinHint::NONE,
-            };
+            let op = LogicalOp::join(kind.clone(), condition);
             LogicalPlan::binary(id, op, left_plan, right_plan)
         } else {
-            let op = LogicalOp::Join {
-                kind: kind.clone(),
-                on: Vec::new(),
-                residual: None,
-                null_aware: false,
-                hint: JoinHint::NONE,
-            };
+            let op = LogicalOp::join(kind.clone(), None);
             let plan = self.attach(LogicalPlan::binary(id, op, left_plan, right_plan), cx_subqueries);
             match condition {
                 Some(condition) => self.filter(condition, plan),
