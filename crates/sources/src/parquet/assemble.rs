@@ -29,6 +29,23 @@ pub(super) fn spread<T: Copy + Default>(out: &mut Vec<T>, before: usize, n: usiz
     }));
 }
 
+/// As [`spread`], if there are NULLs among the `n` rows, which `nulls` takes note of.
+pub(super) fn spread_rows<T: Copy + Default>(
+    out: &mut Vec<T>,
+    before: usize,
+    n: usize,
+    validity: Option<&NullBuffer>,
+    nulls: &mut NullBufferBuilder,
+) {
+    match validity {
+        Some(validity) => {
+            spread(out, before, n, validity);
+            nulls.append_buffer(validity);
+        }
+        None => nulls.append_n_non_nulls(n),
+    }
+}
+
 pub(super) fn floats<T: ArrowPrimitiveType>(
     values: Vec<T::Native>,
     nulls: Option<NullBuffer>,
@@ -79,13 +96,7 @@ impl CodedPiece {
         self.keys.resize(before + present, 0);
         read_codes(decoder, &mut self.keys[before..], length)?;
         let nulls = self.nulls.get_or_insert_with(|| NullBufferBuilder::new(rows));
-        match validity {
-            Some(validity) => {
-                spread(&mut self.keys, before, rows, validity);
-                nulls.append_buffer(validity);
-            }
-            None => nulls.append_n_non_nulls(rows),
-        }
+        spread_rows(&mut self.keys, before, rows, validity, nulls);
         Ok(())
     }
 

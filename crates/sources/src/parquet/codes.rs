@@ -10,7 +10,7 @@ use arrow::buffer::NullBuffer;
 use firesteel_common::{Batch, Result, Selection};
 use firesteel_expr::Predicate;
 
-use super::assemble::{coded_strings, floats, integers32, integers64, spread};
+use super::assemble::{coded_strings, floats, integers32, integers64, spread_rows};
 use super::column::ColumnCursor;
 use super::dictionary::{Dictionary, Fixed};
 use super::file::ParquetFile;
@@ -44,13 +44,7 @@ impl NativeCursor {
             let before = out.len();
             out.resize(before + present, 0);
             read_codes(decoder, &mut out[before..], dictionary.map_or(0, |d| d.len()))?;
-            match validity {
-                Some(validity) => {
-                    spread(&mut out, before, n, &validity);
-                    nulls.append_buffer(&validity);
-                }
-                None => nulls.append_n_non_nulls(n),
-            }
+            spread_rows(&mut out, before, n, validity.as_ref(), &mut nulls);
             left -= n;
         }
         Ok(Codes { codes: out, nulls: nulls.finish() })

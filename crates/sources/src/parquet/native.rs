@@ -17,7 +17,7 @@ use parquet::column::page::{Page, PageReader};
 use parquet::errors::ParquetError;
 use parquet::file::reader::SerializedPageReader;
 
-use super::assemble::{CodedPiece, PlainPiece, floats, integers32, integers64, spread};
+use super::assemble::{CodedPiece, PlainPiece, floats, integers32, integers64, spread_rows};
 use super::column::ChunkRef;
 use super::dictionary::{Dictionaries, Dictionary, DictionaryKey, Fixed, decode_dictionary};
 use super::distinct::only_codes;
@@ -347,13 +347,7 @@ impl NativeCursor {
                     gather(decoder, present, dictionary, codes, &mut out)?;
                 }
             }
-            match validity {
-                Some(validity) => {
-                    spread(&mut out, before, n, &validity);
-                    nulls.append_buffer(&validity);
-                }
-                None => nulls.append_n_non_nulls(n),
-            }
+            spread_rows(&mut out, before, n, validity.as_ref(), &mut nulls);
             left -= n;
         }
         Ok((out, nulls.finish()))

@@ -56,18 +56,8 @@ impl Reader<'_, '_> {
         }
         if self.word("USING") {
             let format = Some(self.ident()?.value);
-            let mut table = CreateTableAst {
-                name,
-                format,
-                location: None,
-                options: Vec::new(),
-                partitioned_by: Vec::new(),
-                schema,
-                replace,
-                if_not_exists,
-                temporary,
-                query: None,
-            };
+            let named = CreateTableAst::named(name);
+            let mut table = CreateTableAst { format, schema, replace, if_not_exists, temporary, ..named };
             self.table_clauses(&mut table)?;
             return Ok(StatementAst::CreateTable(Box::new(table)));
         }
@@ -86,18 +76,8 @@ impl Reader<'_, '_> {
             schema = Some(self.columns()?);
             self.expect_symbol(&Token::RParen)?;
         }
-        let mut table = CreateTableAst {
-            name,
-            format: None,
-            location: None,
-            options: Vec::new(),
-            partitioned_by: Vec::new(),
-            schema,
-            replace,
-            if_not_exists,
-            temporary,
-            query: None,
-        };
+        let named = CreateTableAst::named(name);
+        let mut table = CreateTableAst { schema, replace, if_not_exists, temporary, ..named };
         self.table_clauses(&mut table)?;
         let has_as = self.word("AS");
         if has_as || self.starts_query() {

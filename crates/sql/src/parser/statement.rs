@@ -96,6 +96,24 @@ pub(crate) struct CreateTableAst {
     pub(crate) query: Option<Box<Query>>,
 }
 
+impl CreateTableAst {
+    /// A table of which no clause was read.
+    pub(super) fn named(name: TableName) -> Self {
+        Self {
+            name,
+            format: None,
+            location: None,
+            options: Vec::new(),
+            partitioned_by: Vec::new(),
+            schema: None,
+            replace: false,
+            if_not_exists: false,
+            temporary: false,
+            query: None,
+        }
+    }
+}
+
 pub(super) struct Reader<'p, 'a> {
     pub(super) parser: &'p mut Parser<'a>,
     pub(super) text: &'p str,
