@@ -7,33 +7,13 @@
 //! Each step gets settings of its own: sizes at which rules act are drawn, and some rules are switched off. What no
 //! setting decides asks for a number: the side that a join builds, and what is believed of the rows that are joined.
 
-use std::hash::{Hash, Hasher};
-
-use firesteel_common::Config;
+use firesteel_common::{Config, hash};
 
 use crate::optimizer::Optimizer;
 
 /// Draws decisions for one step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Adversary(u64);
-
-/// FNV-1a and a finaliser: the same on every machine, unlike the hasher of the standard library.
-struct Mixer(u64);
-
-impl Hasher for Mixer {
-    fn finish(&self) -> u64 {
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    }
-}
 
 impl Adversary {
     /// The adversary that the settings ask for. It re-plans, so there is none without adaptive execution.
@@ -42,27 +22,24 @@ impl Adversary {
     }
 
     /// A number below `n` for what `point` names.
-    pub(crate) fn below(self, point: impl Hash, n: u64) -> u64 {
-        let mut mixer = Mixer(self.0 ^ 0xcbf2_9ce4_8422_2325);
-        point.hash(&mut mixer);
-        mixer.finish() % n.max(1)
+    pub(crate) fn below(self, point: &str, n: u64) -> u64 {
+        hash::hash_u64(hash::combine(self.0, hash::hash_bytes(point.as_bytes()))) % n.max(1)
     }
 
     /// What is believed of `rows`: up to a hundred times less or more. Nothing stays nothing.
-    pub(crate) fn belief(self, point: impl Hash, rows: f64) -> f64 {
+    pub(crate) fn belief(self, point: &str, rows: f64) -> f64 {
         rows * 10f64.powi(self.below(point, 5) as i32 - 2)
     }
 
     /// The settings of a step. What the user has asked for with effects on the result, such as a number of partitions,
     /// stays.
     pub(crate) fn settings(self, step: u32, config: &Config) -> Config {
-        let mut own = Self(self.below(("step", step), u64::MAX));
-        own.0 |= 1;
+        let own = Self(self.below(&format!("step {step}"), u64::MAX));
         let one_of = |point: &str, choices: &[u64]| choices[own.below(point, choices.len() as u64) as usize];
         let is = |point: &str| own.below(point, 2) == 0;
         let limit = |point: &str| one_of(point, &[0, 64, 1 << 10, 16 << 10, 1 << 40]) as i64;
         let mut excluded = config.adaptive_excluded_rules.clone();
-        let off = Optimizer::ADAPTIVE_RULES.iter().filter(|rule| own.below(("off", rule), 4) == 0);
+        let off = Optimizer::ADAPTIVE_RULES.iter().filter(|rule| own.below(&format!("without {rule}"), 4) == 0);
         excluded.extend(off.map(|rule| (*rule).to_owned()));
         let partitions = one_of("partitions", &[0, 1, 2, 3, 7, 16, 33]) as u32;
         Config {

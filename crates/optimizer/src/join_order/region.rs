@@ -69,7 +69,7 @@ pub(super) fn collect(plan: &LogicalPlan, cx: &OptimizerContext<'_>) -> Region {
     region.renumber();
     if let Some(adversary) = Adversary::of(cx.config) {
         for leaf in &mut region.leaves {
-            leaf.stats.rows = adversary.belief(("leaf", leaf.columns.first()), leaf.stats.rows);
+            leaf.stats.rows = adversary.belief(&format!("leaf {:?}", leaf.columns.first()), leaf.stats.rows);
         }
     }
     for existence in 0..region.leaves.len() {

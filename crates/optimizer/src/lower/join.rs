@@ -94,7 +94,8 @@ impl Lowering<'_> {
             return Side::Right;
         }
         if let Some(adversary) = Adversary::of(self.cx.config) {
-            return [Side::Left, Side::Right][adversary.below(("build", HashJoin::key_texts(join.on).1), 2) as usize];
+            return [Side::Left, Side::Right]
+                [adversary.below(&format!("build {}", HashJoin::key_texts(join.on).1), 2) as usize];
         }
         let (mut left, mut right) = (sizes[0].bytes, sizes[1].bytes);
         match join.kind {
