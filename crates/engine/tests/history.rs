@@ -22,7 +22,7 @@ fn tables(folder: &Path, session: &Session, rows: u64) {
         run(session, &format!("CREATE OR REPLACE TABLE {name} USING parquet LOCATION '{location}' AS {query}"));
     };
     make("events", format!("SELECT id, pmod(hash(id), 1000) AS user_id FROM range({rows})"));
-    make("tags", format!("SELECT pmod(id, 1000) AS user_id, id DIV 1000 AS tag FROM range({rows} DIV 4)"));
+    make("tags", format!("SELECT pmod(id, 1000) AS user_id, pmod(id, 7) AS tag FROM range({rows} DIV 40)"));
     make(
         "returns",
         format!("SELECT id AS event_id, pmod(hash(id, 3), 12) AS reason FROM range({rows}) WHERE id % 5 = 0"),
