@@ -12,6 +12,8 @@ use crate::util::{ColumnMap, substitute};
 
 /// Values per partition from which on partitions are expected to be even.
 const VALUES_PER_PARTITION: f64 = 64.0;
+/// So many partitions may come together in one.
+const PARTITIONS_OF_NULLS: f64 = 4.0;
 
 /// An aggregate below `plan` and those of its keys that are enough for `plan`, if some are not needed.
 pub(super) fn wanted_by(plan: &LogicalPlan) -> Option<(NodeId, Vec<ColumnId>)> {
@@ -43,9 +45,11 @@ pub(super) fn wanted_by(plan: &LogicalPlan) -> Option<(NodeId, Vec<ColumnId>)> {
 }
 
 /// Whether so many combinations of values of `columns` are expected that a hash of them spreads rows
-/// evenly.
+/// evenly, and not too many rows without any value, which all have one hash.
 pub(super) fn spreads_evenly(columns: &[ColumnId], stats: &Statistics, partitions: u32) -> bool {
-    let distinct = |id: &ColumnId| stats.columns.get(id).and_then(|column| column.distinct);
-    let Some(each) = columns.iter().map(distinct).collect::<Option<Vec<_>>>() else { return false };
-    each.iter().product::<f64>().min(stats.rows) >= VALUES_PER_PARTITION * f64::from(partitions)
+    let Some(each) = columns.iter().map(|id| stats.columns.get(id)).collect::<Option<Vec<_>>>() else { return false };
+    let nulls: f64 = each.iter().map(|column| column.null_fraction).product();
+    let Some(distinct) = each.iter().map(|column| column.distinct).product::<Option<f64>>() else { return false };
+    let partitions = f64::from(partitions);
+    distinct.min(stats.rows) >= VALUES_PER_PARTITION * partitions && nulls <= PARTITIONS_OF_NULLS / partitions
 }
