@@ -17,9 +17,12 @@ fn seed() -> (String, &'static str) {
     number.map_or(("0".to_owned(), "there is no commit"), |number| (number.to_string(), "from the commit"))
 }
 
+/// Whether a run of the suite passed, and what it said.
 fn run(args: &[&str]) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_firesteel-sql-tests")).args(args).output().unwrap();
-    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    match Command::new(env!("CARGO_BIN_EXE_firesteel-sql-tests")).args(args).output() {
+        Ok(output) => (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned()),
+        Err(error) => (false, error.to_string()),
+    }
 }
 
 #[test]
