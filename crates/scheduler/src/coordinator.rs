@@ -308,6 +308,10 @@ impl Facts for QueryFacts {
         self.workers
     }
 
+    fn cores(&self) -> usize {
+        std::thread::available_parallelism().map_or(self.workers, |cores| self.workers.min(cores.get()))
+    }
+
     fn memory_limit(&self) -> u64 {
         self.memory_limit
     }

@@ -246,7 +246,14 @@ impl StagePlanner {
             }
         }
         let partitions = inputs.values().map(|i| i.exchange.distribution.partitions()).max().unwrap_or(1);
-        tasks_by_partition(&StageInputs { plan, inputs, partitions, config: cx.config, workers: facts.workers() })
+        tasks_by_partition(&StageInputs {
+            plan,
+            inputs,
+            partitions,
+            config: cx.config,
+            workers: facts.workers(),
+            cores: facts.cores(),
+        })
     }
 
     /// With what the stage that wrote `exchange` has counted.

@@ -32,8 +32,13 @@ pub trait Facts {
     /// Statistics of an exchange whose stage has started; complete if `finished`.
     fn exchange(&self, id: ExchangeId) -> Option<&ExchangeStats>;
 
-    /// Tasks that can run at the same time.
+    /// Tasks that are run at the same time.
     fn workers(&self) -> usize;
+
+    /// How many of them the processor runs at once: more than that share its cores.
+    fn cores(&self) -> usize {
+        self.workers()
+    }
 
     /// Bytes that the query may hold.
     fn memory_limit(&self) -> u64;

@@ -30,6 +30,8 @@ pub(crate) struct StageInputs<'a> {
     pub partitions: u32,
     pub config: &'a Config,
     pub workers: usize,
+    /// Workers that can run at the same time.
+    pub cores: usize,
 }
 
 /// The fewest tasks that a COALESCE in the plan asks for.
@@ -78,7 +80,14 @@ pub(crate) fn is_overloaded(
     let partitions = inputs.values().map(|i| i.exchange.distribution.partitions()).max().unwrap_or(1);
     config.adaptive
         && inputs.len() == reads.len()
-        && skew::overloads(&StageInputs { plan, inputs, partitions, config, workers: config.threads })
+        && skew::overloads(&StageInputs {
+            plan,
+            inputs,
+            partitions,
+            config,
+            workers: config.threads,
+            cores: config.threads,
+        })
 }
 
 /// One task that reads all of each input.

@@ -25,7 +25,7 @@ const SHARE_RULE: &str = "AddPartitions";
 const SLICES_PER_WORKER: u64 = 16;
 /// A partition is cut if it has so many times a worker's share of the stage.
 const SHARES: f64 = 1.25;
-/// So many times a share is worth another exchange.
+/// So many times a share is worth another exchange, or that one task puts slices together.
 const OVERLOAD: f64 = 2.0;
 
 /// Replaces skewed partitions by their slices.
@@ -37,7 +37,10 @@ pub(super) fn split(stage: &StageInputs<'_>, partitions: &mut PerPartition, layo
     }
     let Some(stats) = stage.inputs.get(&probe).and_then(|input| input.stats) else { return };
     let config = stage.config;
-    let skew = config.skew_join && !config.is_excluded_adaptively(RULE);
+    // What is cut under a window or an aggregate has to be put together by one task: only if it saves waiting.
+    let gathers = stage.plan.gatherer().is_some();
+    let skew = config.skew_join && !config.is_excluded_adaptively(RULE) && (!gathers || config.force_adaptive);
+    let shares = if gathers { OVERLOAD } else { SHARES };
     let skews: Vec<Skew<'_>> =
         stage.inputs.values().filter_map(|input| input.stats).map(|stats| Skew::of(stats, stage)).collect();
     // More slices than workers can share out only cost.
@@ -47,7 +50,7 @@ pub(super) fn split(stage: &StageInputs<'_>, partitions: &mut PerPartition, layo
         let by_size = if skew { skews.iter().filter_map(|skew| skew.split(i)).max_by_key(|(n, _)| *n) } else { None };
         let (rule, split) = match by_size {
             Some(split) => (RULE, Some(split)),
-            None => (SHARE_RULE, by_share(stage, i)),
+            None => (SHARE_RULE, by_share(stage, i, shares)),
         };
         let Some((count, because)) = split else { continue };
         let count = count.min(rows).min(most);
@@ -66,7 +69,7 @@ pub(super) fn overloads(stage: &StageInputs<'_>) -> bool {
         return false;
     }
     let sizes = (0..stage.partitions).map(|i| stage.bytes(i));
-    let share = sizes.clone().sum::<u64>() / stage.workers.max(1) as u64;
+    let share = sizes.clone().sum::<u64>() / stage.cores.max(1) as u64;
     sizes.max().is_some_and(|most| most as f64 >= share.max(stage.config.min_partition_bytes) as f64 * OVERLOAD)
 }
 
@@ -110,16 +113,16 @@ impl<'a> Skew<'a> {
     }
 }
 
-/// Number of slices of a partition that is more than a worker's share of all inputs, and the evidence.
-fn by_share(stage: &StageInputs<'_>, partition: usize) -> Option<(u64, String)> {
+/// Number of slices of a partition that is more than so many shares of a worker of all inputs, and the evidence.
+fn by_share(stage: &StageInputs<'_>, partition: usize, shares: f64) -> Option<(u64, String)> {
     let config = stage.config;
-    if config.is_excluded_adaptively(SHARE_RULE) || stage.workers < 2 {
+    if config.is_excluded_adaptively(SHARE_RULE) || stage.cores < 2 {
         return None;
     }
     let bytes = stage.bytes(partition as u32);
     let total: u64 = (0..stage.partitions).map(|i| stage.bytes(i)).sum();
-    let share = total.div_ceil(stage.workers as u64).max(config.min_partition_bytes);
-    if (bytes as f64) <= share as f64 * SHARES {
+    let share = total.div_ceil(stage.cores as u64).max(config.min_partition_bytes);
+    if (bytes as f64) <= share as f64 * shares {
         return None;
     }
     let hot = stage.inputs.values().filter_map(|input| input.stats).map(|stats| hot_key(stats, partition));
@@ -128,7 +131,7 @@ fn by_share(stage: &StageInputs<'_>, partition: usize) -> Option<(u64, String)> 
         "has {} of {}, more than the share of one of {} workers{hot}",
         show::bytes(bytes),
         show::bytes(total),
-        stage.workers
+        stage.cores
     );
     Some((bytes.div_ceil(share), text))
 }

@@ -299,9 +299,10 @@ fn retain(rows: &mut Vec<u32>, keep: impl Fn(usize) -> bool) {
 }
 
 fn clear_incomparable(comparable: Option<&NullBuffer>, out: &mut [u32]) {
-    if let Some(nulls) = comparable {
-        for (first, valid) in out.iter_mut().zip(nulls) {
-            *first = if valid { *first } else { NONE };
-        }
+    let Some(nulls) = comparable else { return };
+    let words = nulls.inner().bit_chunks().iter_padded();
+    for (rows, valid) in out.chunks_mut(64).zip(words) {
+        // All bits of NONE are set: no branch on what nothing predicts.
+        rows.iter_mut().enumerate().for_each(|(i, first)| *first |= ((valid >> i & 1) as u32).wrapping_sub(1));
     }
 }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray};
 use firesteel_common::{Batch, Error, Result, ResultExt, SqlType, encoding};
 use firesteel_expr::evaluator::{Evaluator, Layout};
-use firesteel_expr::{ColumnRef, EvalContext, Expr, Frame, SortKey, WindowCall, WindowFunction};
+use firesteel_expr::{ColumnRef, EvalContext, Expr, Frame, FrameUnit, SortKey, WindowCall, WindowFunction};
 use firesteel_runtime::{CancelToken, Reservation};
 
 use super::sort::buffer::{gather, gather_columns, kept_bytes, own_bytes, retain};
@@ -174,15 +174,16 @@ impl WindowOperator {
     /// The column of each call, from sorted keys and arguments.
     fn results(&self, keys: &[ArrayRef], args: &[ArrayRef], rows: usize) -> Result<Vec<ArrayRef>> {
         let partitions = Segments::of(&keys[..self.partition_by], rows)?;
-        // Without ORDER BY all rows of a partition are peers.
-        let peers = Segments::of(keys, rows)?;
+        // Without ORDER BY all rows of a partition are peers; where nobody asks, it does not matter.
+        let peers = self.calls.iter().any(sees_peers).then(|| Segments::of(keys, rows)).transpose()?;
+        let peers = peers.as_ref().unwrap_or(&partitions);
         let order_keys = &keys[self.partition_by..];
         let order_types: Vec<SqlType> = self.order_by.iter().map(|k| k.expr.ty()).collect();
         let key = match (order_keys, order_types.as_slice(), self.order_by.as_slice()) {
             ([column], [ty], [key]) => Some((column, ty, key.ascending)),
             _ => None,
         };
-        let input = FrameInput { partitions: &partitions, peers: &peers, key, eval: &self.eval };
+        let input = FrameInput { partitions: &partitions, peers, key, eval: &self.eval };
         let mut frames: HashMap<&Frame, Segments> = HashMap::new();
         let mut results = Vec::with_capacity(self.calls.len());
         let mut next = 0;
@@ -190,7 +191,7 @@ impl WindowOperator {
             self.cancel.check()?;
             let own = &args[next..next + call.args().len()];
             next += own.len();
-            if let Some(ranks) = values::rank(&call.function, &partitions, &peers) {
+            if let Some(ranks) = values::rank(&call.function, &partitions, peers) {
                 results.push(typed(ranks, call.ty())?);
                 continue;
             }
@@ -230,6 +231,17 @@ impl WindowOperator {
 /// `column` in the encoding of `ty`.
 fn typed(column: ArrayRef, ty: &SqlType) -> Result<ArrayRef> {
     encoding::canonical(&column, ty)
+}
+
+/// Whether it matters for a call which rows are equal in the order.
+fn sees_peers(call: &WindowCall) -> bool {
+    match call.function {
+        WindowFunction::RowNumber | WindowFunction::Ntile(_) => false,
+        WindowFunction::Rank | WindowFunction::DenseRank | WindowFunction::PercentRank | WindowFunction::CumeDist => {
+            true
+        }
+        _ => call.frame.unit == FrameUnit::Range,
+    }
 }
 
 /// Bytes per row while a call is computed: its frames, states and result.
