@@ -115,6 +115,23 @@ pub(crate) struct RunArgs {
     pub(crate) json: String,
 }
 
+/// How queries are measured in turns.
+#[derive(Debug, Args)]
+pub(crate) struct TurnsArgs {
+    /// Timed runs of each query, on each side.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) iterations: u32,
+    /// A setting of the sessions; can be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) conf: Vec<(String, String)>,
+    /// Seconds after which a run is cancelled.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
+    pub(crate) timeout: f64,
+    /// Where to save the result, after every query.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct SkewArgs {
     /// Folder that `gen skew` has written.
@@ -129,18 +146,8 @@ pub(crate) struct SkewArgs {
     /// Names of queries, or parts of them; by default all.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) queries: Vec<String>,
-    /// Timed runs of each query on each data set.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) iterations: u32,
-    /// A setting of the sessions; can be repeated.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
-    pub(crate) conf: Vec<(String, String)>,
-    /// Seconds after which a run is cancelled.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
-    pub(crate) timeout: f64,
-    /// Where to save the result, after every query.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) turns: TurnsArgs,
 }
 
 /// Queries that `estimates` can measure.
@@ -167,18 +174,8 @@ pub(crate) struct EstimatesArgs {
     /// Names of queries, or parts of them (of TPC-H, numbers such as 1,3-5); by default all.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) queries: Vec<String>,
-    /// Timed runs of each query, on and off.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) iterations: u32,
-    /// A setting of the sessions; can be repeated.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
-    pub(crate) conf: Vec<(String, String)>,
-    /// Seconds after which a run is cancelled.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
-    pub(crate) timeout: f64,
-    /// Where to save the result, after every query.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) turns: TurnsArgs,
 }
 
 #[derive(Debug, Args)]

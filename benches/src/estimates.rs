@@ -15,28 +15,19 @@ use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::report::{TextTable, geomean, save, show_ms, total};
-use crate::suite::{self, Text, choose};
+use crate::suite::{self, Text, choose, texts};
 use crate::turns::{Measured, Runner, in_turns, ratio, sorted_rows};
 
 /// A query may be slower by so much with adaptive execution on.
 const BOUND: f64 = 0.95;
 const SETUP: &str = include_str!("../queries/estimates/setup.sql");
 
-macro_rules! queries {
-    ($($name:literal)*) => {
-        static QUERIES: &[Text] = &[$(Text {
-            name: $name,
-            sql: include_str!(concat!("../queries/estimates/", $name, ".sql")),
-        }),*];
-    };
-}
-
-queries! {
+static QUERIES: &[Text] = texts! { "estimates":
     "correlated_predicates" "correlated_join" "like_filters" "opaque_filter" "opaque_over_join" "having_opaque"
     "csv_build" "json_chain" "view_of_aggregate" "rare_users" "chain_of_six" "chain_of_outer_joins" "nothing_left"
     "semi_of_chain" "union_of_views" "exploding_having" "exploding_csv" "exploding_like" "exploding_chain"
     "exploding_correlated" "large_csv_build"
-}
+};
 
 /// Tables of the suite that are not Parquet: name, format and options.
 static TEXT_TABLES: &[(&str, &str)] =
@@ -71,7 +62,7 @@ pub(crate) fn run(args: &EstimatesArgs) -> Result<bool, Failure> {
         EstimatesSuite::Estimates => ("estimates", choose(QUERIES, &args.queries)?),
         EstimatesSuite::Tpch => ("tpch", suite::select(&args.queries)?.into_iter().map(suite::Query::text).collect()),
     };
-    let limit = Duration::from_secs_f64(args.timeout);
+    let limit = Duration::from_secs_f64(args.turns.timeout);
     let environment = Environment::now();
     environment.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
     if args.suite == EstimatesSuite::Estimates {
@@ -82,17 +73,17 @@ pub(crate) fn run(args: &EstimatesArgs) -> Result<bool, Failure> {
         kind: "firesteel-bench estimates",
         suite: name,
         data: args.data.display().to_string(),
-        conf: &args.conf,
+        conf: &args.turns.conf,
         environment,
         outcomes: Vec::new(),
         total_ratio: None,
     };
     for query in queries {
-        let outcome = measure(&query, &on, &off, args.iterations, limit);
+        let outcome = measure(&query, &on, &off, args.turns.iterations, limit);
         eprintln!("{}: {}", query.name, outcome.error.clone().unwrap_or_else(|| shown(outcome.ratio)));
         report.outcomes.push(outcome);
         report.total_ratio = report.total_ratio();
-        if let Some(path) = &args.json {
+        if let Some(path) = &args.turns.json {
             save(path, &report)?;
         }
     }
@@ -115,7 +106,7 @@ fn make(folder: &Path, rows: u64) -> Result<(), Failure> {
 fn open(args: &EstimatesArgs, adaptive: bool) -> Result<Engine, Failure> {
     let threads = args.threads.map(|n| ("firesteel.threads".to_owned(), n.to_string()));
     let switch = ("spark.sql.adaptive.enabled".to_owned(), adaptive.to_string());
-    let settings: Vec<_> = threads.into_iter().chain([switch]).chain(args.conf.iter().cloned()).collect();
+    let settings: Vec<_> = threads.into_iter().chain([switch]).chain(args.turns.conf.iter().cloned()).collect();
     let engine = Engine::open(&data::tables(&args.data)?, &settings)?;
     if args.suite == EstimatesSuite::Estimates {
         for (name, source) in TEXT_TABLES {

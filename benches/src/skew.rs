@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::report::{TextTable, save, show_ms};
-use crate::suite::{Text, choose};
+use crate::suite::{Text, choose, texts};
 use crate::turns::{Measured, Runner, in_turns, ratio, sorted_rows};
 use crate::verify::Rows;
 use crate::{data, skewed};
@@ -19,20 +19,11 @@ use crate::{data, skewed};
 /// A query on skewed data may take so many times as long as on uniform data.
 const BOUND: f64 = 1.3;
 
-macro_rules! queries {
-    ($($name:literal)*) => {
-        static QUERIES: &[Text] = &[$(Text {
-            name: $name,
-            sql: include_str!(concat!("../queries/skew/", $name, ".sql")),
-        }),*];
-    };
-}
-
-queries! {
+static QUERIES: &[Text] = texts! { "skew":
     "join_agg" "join_zipf" "join_project" "two_joins" "group_by" "group_zipf" "collect_group" "count_distinct"
     "window_rank" "window_total" "sort_rows" "left_outer" "right_outer" "full_outer" "semi_join" "anti_join"
     "existence_join" "null_outer" "null_full" "null_group" "two_sided" "two_sided_full" "block_join" "block_group"
-}
+};
 
 /// Settings that every query is measured with.
 static MODES: &[(&str, &[(&str, &str)])] = &[
@@ -66,14 +57,14 @@ struct Report<'a> {
 pub(crate) fn run(args: &SkewArgs) -> Result<bool, Failure> {
     let queries = choose(QUERIES, &args.queries)?;
     let folders = skewed::folders(&args.data);
-    let limit = Duration::from_secs_f64(args.timeout);
+    let limit = Duration::from_secs_f64(args.turns.timeout);
     let environment = Environment::now();
     environment.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
     let mut expected = Expected::open(&folders, args)?;
     let mut report = Report {
         kind: "firesteel-bench skew",
         data: args.data.display().to_string(),
-        conf: &args.conf,
+        conf: &args.turns.conf,
         environment,
         bound: BOUND,
         outcomes: Vec::new(),
@@ -83,13 +74,14 @@ pub(crate) fn run(args: &SkewArgs) -> Result<bool, Failure> {
             MODES.iter().filter(|(mode, _)| args.modes.is_empty() || args.modes.iter().any(|m| m == mode))
         {
             let own = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-            let settings: Vec<_> = workers(*threads).into_iter().chain(own).chain(args.conf.iter().cloned()).collect();
+            let settings: Vec<_> =
+                workers(*threads).into_iter().chain(own).chain(args.turns.conf.iter().cloned()).collect();
             let engines = [open(&folders[0], &settings)?, open(&folders[1], &settings)?];
             for query in &queries {
-                let outcome = measure(query, mode, *threads, &engines, &mut expected, args.iterations, limit);
+                let outcome = measure(query, mode, *threads, &engines, &mut expected, args.turns.iterations, limit);
                 eprintln!("{threads} workers, {mode}, {}: {}", query.name, outcome.told());
                 report.outcomes.push(outcome);
-                if let Some(path) = &args.json {
+                if let Some(path) = &args.turns.json {
                     save(path, &report)?;
                 }
             }
@@ -116,7 +108,7 @@ struct Expected {
 impl Expected {
     fn open(folders: &[std::path::PathBuf; 2], args: &SkewArgs) -> Result<Self, Failure> {
         let off = ("spark.sql.adaptive.enabled".to_owned(), "false".to_owned());
-        let settings: Vec<_> = args.conf.iter().cloned().chain([off]).collect();
+        let settings: Vec<_> = args.turns.conf.iter().cloned().chain([off]).collect();
         let engines = [open(&folders[0], &settings)?, open(&folders[1], &settings)?];
         Ok(Self { engines, known: std::collections::BTreeMap::new() })
     }

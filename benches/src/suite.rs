@@ -24,6 +24,17 @@ pub(crate) struct Text {
     pub(crate) sql: &'static str,
 }
 
+/// The queries of a folder of `queries`, by name.
+macro_rules! texts {
+    ($folder:literal: $($name:literal)*) => {
+        &[$($crate::suite::Text {
+            name: $name,
+            sql: include_str!(concat!("../queries/", $folder, "/", $name, ".sql")),
+        }),*]
+    };
+}
+pub(crate) use texts;
+
 /// The queries whose name has one of `parts` in it; all if there are none.
 pub(crate) fn choose(queries: &[Text], parts: &[String]) -> Result<Vec<Text>, Failure> {
     if let Some(unknown) = parts.iter().find(|part| queries.iter().all(|query| !query.name.contains(part.as_str()))) {

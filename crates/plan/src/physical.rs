@@ -301,6 +301,22 @@ pub enum ReadMode {
     Elastic,
 }
 
+impl PhysicalOp {
+    /// Position of the input through which rows stream into a node that has one such input.
+    pub fn spine_input(&self) -> Option<usize> {
+        match self {
+            PhysicalOp::HashJoin(join) => Some(join.build.other().index()),
+            PhysicalOp::NestedLoopJoin { build, .. } => Some(build.other().index()),
+            PhysicalOp::Scan { .. }
+            | PhysicalOp::Values { .. }
+            | PhysicalOp::ExchangeRead { .. }
+            | PhysicalOp::Union
+            | PhysicalOp::Exchange(_) => None,
+            _ => Some(0),
+        }
+    }
+}
+
 impl PhysicalPlan {
     /// Calls `f` on the node and all below, parents first.
     pub fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a PhysicalPlan)) {
@@ -326,15 +342,9 @@ impl PhysicalPlan {
         reads
     }
 
-    /// The input through which rows stream into a node that has one such input.
+    /// The input through which rows stream into this node, if it has one such input.
     pub fn spine_input(&self) -> Option<&PhysicalPlan> {
-        let index = match &self.op {
-            PhysicalOp::HashJoin(join) => join.build.other().index(),
-            PhysicalOp::NestedLoopJoin { build, .. } => build.other().index(),
-            PhysicalOp::Union | PhysicalOp::Exchange(_) => return None,
-            _ => 0,
-        };
-        self.inputs.get(index)
+        self.inputs.get(self.op.spine_input()?)
     }
 
     /// Whether this node can put together what several tasks have made of slices of its input: it groups or orders

@@ -38,8 +38,8 @@ use crate::util::substitute;
 pub(crate) use filters::{DYNAMIC_PRUNING, filters_partitions};
 pub(crate) use join::SettledJoins;
 use later_filters::LaterFilters;
+pub(crate) use partitioning::spine_leaf;
 use partitioning::{HashPart, Lowered, Part, read_partitioned};
-pub(crate) use partitioning::{spine_input, spine_leaf};
 pub(crate) use reuse::RULE as REUSE;
 
 /// Up to so many rows that are there already, one task does what would else need another exchange.
@@ -501,7 +501,7 @@ pub(crate) fn pin_of(root: &PhysicalPlan, exchange: ExchangeId, read: &PhysicalP
     for (i, input) in root.inputs.iter().enumerate() {
         let Some((origin, below)) = pin_of(input, exchange, read) else { continue };
         let same_node = root.origin == origin && !matches!(root.op, PhysicalOp::Exchange(_));
-        if !same_node || spine_input(&root.op) != Some(i) {
+        if !same_node || root.op.spine_input() != Some(i) {
             return Some((origin, below));
         }
         return Some((origin, PhysicalPlan { inputs: vec![read_partitioned(below)], ..root.clone() }));

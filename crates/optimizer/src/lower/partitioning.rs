@@ -117,23 +117,9 @@ impl Part {
     }
 }
 
-/// The input through which rows stream into a node that has one such input.
-pub(crate) fn spine_input(op: &PhysicalOp) -> Option<usize> {
-    match op {
-        PhysicalOp::HashJoin(join) => Some(join.build.other().index()),
-        PhysicalOp::NestedLoopJoin { build, .. } => Some(build.other().index()),
-        PhysicalOp::Scan { .. }
-        | PhysicalOp::Values { .. }
-        | PhysicalOp::ExchangeRead { .. }
-        | PhysicalOp::Union
-        | PhysicalOp::Exchange(_) => None,
-        _ => Some(0),
-    }
-}
-
 /// The leaf of the spine of a plan without a union.
 pub(crate) fn spine_leaf(plan: &PhysicalPlan) -> &PhysicalPlan {
-    match spine_input(&plan.op).and_then(|i| plan.inputs.get(i)) {
+    match plan.spine_input() {
         Some(input) => spine_leaf(input),
         None => plan,
     }
@@ -143,7 +129,7 @@ pub(crate) fn spine_leaf(plan: &PhysicalPlan) -> &PhysicalPlan {
 pub(super) fn read_partitioned(mut plan: PhysicalPlan) -> PhysicalPlan {
     if let PhysicalOp::ExchangeRead { read, .. } = &mut plan.op {
         *read = ReadMode::Partitioned;
-    } else if let Some(input) = spine_input(&plan.op)
+    } else if let Some(input) = plan.op.spine_input()
         && input < plan.inputs.len()
     {
         let below = plan.inputs.remove(input);

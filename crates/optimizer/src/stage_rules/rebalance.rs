@@ -8,7 +8,6 @@ use firesteel_common::{ExchangeId, PartitionSpec, show};
 use firesteel_plan::{ExchangeOrigin, PhysicalOp, PhysicalPlan, ReadMode};
 
 use super::{Layout, PerPartition, StageInputs};
-use crate::lower::spine_input;
 
 const RULE: &str = "OptimizeSkewInRebalancePartitions";
 
@@ -51,6 +50,6 @@ fn read_row_by_row(plan: &PhysicalPlan) -> Option<ExchangeId> {
     if let PhysicalOp::ExchangeRead { exchange, read: ReadMode::Partitioned } = plan.op {
         return Some(exchange);
     }
-    let input = spine_input(&plan.op).filter(|input| plan.tolerates_slices(*input))?;
+    let input = plan.op.spine_input().filter(|input| plan.tolerates_slices(*input))?;
     read_row_by_row(plan.inputs.get(input)?)
 }

@@ -17,7 +17,6 @@ use firesteel_common::{ExchangeId, ExchangeStats, PartitionSpec, show};
 use firesteel_plan::{BuildMode, Distribution, PhysicalOp, PhysicalPlan, ReadMode, TaskInput};
 
 use super::{Layout, PerPartition, StageInputs};
-use crate::lower::spine_input;
 
 const RULE: &str = "OptimizeSkewedJoin";
 const SHARE_RULE: &str = "AddPartitions";
@@ -164,7 +163,7 @@ fn sliceable(plan: &PhysicalPlan) -> Option<ExchangeId> {
             return useful.then_some(exchange);
         }
         useful |= matches!(&node.op, PhysicalOp::HashJoin(join) if join.mode == BuildMode::Partitioned);
-        let input = spine_input(&node.op)?;
+        let input = node.op.spine_input()?;
         if !node.tolerates_slices(input) {
             return None;
         }
