@@ -1,9 +1,9 @@
 //! Numbers the groups: from key rows to dense group numbers, counted from 0 in order of first sight.
 //!
 //! The table is chosen from the data. Keys that fit a word of 64 or 128 bits are packed (numbers, dates,
-//! short strings); long strings that repeat are numbered, and their numbers packed; all others are
-//! encoded as bytes. When a batch does not fit (the first NULL of a column, a longer string), the
-//! groups move to a wider table in order, so that their numbers stay.
+//! short strings), by their types or else by the range of their values; long strings that repeat are numbered, and
+//! their numbers packed; all others are encoded as bytes. When a batch does not fit (the first NULL of a column, a
+//! longer string, a number outside of the range), the groups move to another table in order, so that their numbers stay.
 //!
 //! NULL is equal to NULL here, NaN to NaN, and -0.0 to 0.0; keys are returned in that normal form.
 
@@ -12,6 +12,7 @@ use arrow::compute::take;
 use firesteel_common::{Error, Result, SqlType};
 
 use super::bytes::ByteTable;
+use super::fields::Extent;
 use super::interned::Interned;
 use super::packed::Packed;
 use super::values::normalised;
@@ -148,19 +149,19 @@ impl GroupTable {
     }
 
     fn intern_values(&mut self, columns: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<()> {
-        if matches!(self.table, Table::Unset) {
-            self.note_nulls(columns);
-            self.table = self.choose();
+        let mut fits = false;
+        if !matches!(self.table, Table::Unset) {
+            fits = self.try_intern(columns, rows, groups)?;
         }
-        while !self.try_intern(columns, rows, groups)? {
-            if !self.note_nulls(columns) {
-                self.texts = Texts::Long;
+        if !fits {
+            self.move_for(columns, rows)?;
+            if !self.try_intern(columns, rows, groups)? {
+                return Err(Error::internal("a table of groups was chosen that is too narrow"));
             }
-            self.widen()?;
         }
         if matches!(&self.table, Table::Interned(table) if !table.pays()) {
             self.texts = Texts::Unique;
-            self.widen()?;
+            self.move_for(&[], 0)?;
         }
         if self.len() >= u32::MAX as usize - 1 {
             return Err(Error::unsupported("More than 4 billion groups in one task are not supported."));
@@ -179,47 +180,44 @@ impl GroupTable {
         }
     }
 
-    /// Notes columns that have NULLs; returns whether one had none before.
-    fn note_nulls(&mut self, columns: &[ArrayRef]) -> bool {
-        let mut changed = false;
+    /// A table for `groups`, which are keys, and for a batch.
+    fn choose(&mut self, groups: &[ArrayRef], columns: &[ArrayRef], rows: usize) -> Result<Table> {
         for (column, nullable) in columns.iter().zip(&mut self.nullable) {
-            if !*nullable && column.logical_null_count() > 0 {
-                *nullable = true;
-                changed = true;
-            }
+            *nullable |= column.logical_null_count() > 0;
         }
-        changed
-    }
-
-    fn choose(&self) -> Table {
-        if let Some(table) = Packed::plan(&self.types, &self.nullable, self.texts == Texts::Short) {
-            return Table::Packed(table);
+        let mut extents = Vec::with_capacity(self.types.len());
+        for (i, ty) in self.types.iter().enumerate() {
+            let column = columns.get(i).map(|column| normalised(column, ty)).transpose()?;
+            extents.push(Extent::of(ty, groups.get(i).into_iter().chain(&column))?);
+        }
+        let (types, nullable) = (&self.types, &self.nullable);
+        if let Some(table) = Packed::plan(types, nullable, &extents, self.texts == Texts::Short) {
+            return Ok(Table::Packed(table));
+        }
+        if self.texts == Texts::Short {
+            self.texts = Texts::Long;
         }
         // One text alone would be looked up twice.
+        let numbers = self.len() + rows;
         if self.texts != Texts::Unique
-            && self.types.len() > 1
-            && let Some(table) = Interned::plan(&self.types, &self.nullable)
+            && types.len() > 1
+            && let Some(table) = Interned::plan(types, nullable, &extents, numbers)
         {
-            return Table::Interned(table);
+            return Ok(Table::Interned(table));
         }
-        Table::Bytes(ByteTable::new())
+        Ok(Table::Bytes(ByteTable::new()))
     }
 
-    /// Moves all groups to a table that holds what was noted.
-    fn widen(&mut self) -> Result<()> {
+    /// Moves all groups to a table that also holds a batch.
+    fn move_for(&mut self, columns: &[ArrayRef], rows: usize) -> Result<()> {
         let groups = self.len();
         let keys = self.keys(0, groups)?;
-        self.table = self.choose();
-        let mut same = Vec::with_capacity(groups);
-        let mut fits = self.try_intern(&keys, groups, &mut same)?;
-        if !fits && self.texts == Texts::Short {
-            // A bit for NULL leaves less room for text.
-            self.texts = Texts::Long;
-            self.table = self.choose();
-            fits = self.try_intern(&keys, groups, &mut same)?;
-        }
-        if !fits || self.len() != groups {
-            return Err(Error::internal("groups changed when their table was widened"));
+        self.table = self.choose(&keys, columns, rows)?;
+        if groups > 0 {
+            let fits = self.try_intern(&keys, groups, &mut Vec::with_capacity(groups))?;
+            if !fits || self.len() != groups {
+                return Err(Error::internal("groups changed when their table did"));
+            }
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use arrow::datatypes::Int32Type;
 use firesteel_common::{Result, SqlType};
 
 use super::bytes::ByteTable;
+use super::fields::Extent;
 use super::packed::Packed;
 use super::values::{fixed_bits, from_bytes, normalised};
 
@@ -28,12 +29,14 @@ pub(super) struct Interned {
 }
 
 impl Interned {
-    /// A table for keys of `types`, or `None` if they do not fit a word.
-    pub(super) fn plan(types: &[SqlType], nullable: &[bool]) -> Option<Self> {
+    /// A table for keys of `types` of which `extents` were seen, with at most `numbers` texts in a column, or `None` if
+    /// they do not fit a word.
+    pub(super) fn plan(types: &[SqlType], nullable: &[bool], extents: &[Extent], numbers: usize) -> Option<Self> {
         let is_text = |ty: &SqlType| fixed_bits(ty).is_none();
         let packed: Vec<SqlType> = types.iter().map(|ty| if is_text(ty) { SqlType::Int } else { ty.clone() }).collect();
         let nullable: Vec<bool> = types.iter().zip(nullable).map(|(ty, n)| *n && !is_text(ty)).collect();
-        let table = Packed::plan(&packed, &nullable, false)?;
+        let extents = types.iter().zip(extents).map(|(ty, e)| if is_text(ty) { Extent::numbers(numbers) } else { *e });
+        let table = Packed::plan(&packed, &nullable, &extents.collect::<Vec<_>>(), false)?;
         let pools = types.iter().map(|ty| is_text(ty).then(|| TextPool::new(ty.clone()))).collect();
         Some(Self { pools, types: packed, table })
     }

@@ -11,6 +11,7 @@
 //! much later look new at first.
 
 mod bytes;
+mod fields;
 mod gather;
 mod groups;
 mod interned;

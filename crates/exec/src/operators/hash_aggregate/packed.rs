@@ -1,17 +1,18 @@
 //! Groups whose whole key fits a machine word: 64 or 128 bits.
 //!
-//! Each key column has a field of the word. A field of fixed width has a bit for NULL in front if NULLs
-//! were seen; a field for text holds up to 15 bytes and their number plus one, so that zero is NULL. Two
-//! rows are in one group exactly if their words are equal. What a word can hold is found out from the
-//! data: [`PackedTable::intern`] says if a batch does not fit, and the owner chooses another table.
+//! Each key column has a field of the word ([`super::fields`]). A field of fixed width has a bit for NULL in front if
+//! NULLs were seen; one for a range counts from its smallest value; one for text holds up to 15 bytes and their number
+//! plus one, so that zero is NULL. Two rows are in one group exactly if their words are equal. What a word can hold is
+//! found out from the data: [`PackedTable::intern`] says if a batch does not fit, and the owner chooses another table.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{BinaryViewType, ByteViewType, StringViewType};
 use firesteel_common::hash::hash_u64;
 use firesteel_common::{Result, SqlType};
 
+use super::fields::{Extent, Field, Fields, mask};
 use super::slots::Slots;
-use super::values::{fixed_bits, for_each_bits, from_bits, from_bytes};
+use super::values::{for_each_bits, from_bits, from_bytes};
 
 /// Bytes of a table that the caches of a core hold.
 const NEAR: usize = 1 << 20;
@@ -65,46 +66,6 @@ impl Word for u128 {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Field {
-    /// A value of so many bits.
-    Fixed { shift: u32, bits: u32 },
-    /// A bit that says "not NULL", then the value.
-    Nullable { shift: u32, bits: u32 },
-    /// Up to `capacity` bytes, then a byte with their number plus one.
-    Text { shift: u32, capacity: u32 },
-}
-
-/// Places of the key columns in a word.
-#[derive(Clone, Debug, PartialEq)]
-struct Fields(Vec<Field>);
-
-impl Fields {
-    /// Places for columns of `types` in a word of `bits`, or `None` if there is no room. `texts` says
-    /// whether strings are to be tried.
-    fn plan(types: &[SqlType], nullable: &[bool], texts: bool, bits: u32) -> Option<Self> {
-        let widths: Vec<Option<u32>> = types.iter().map(fixed_bits).collect();
-        let fixed: u32 = widths.iter().zip(nullable).map(|(w, n)| w.map_or(0, |w| w + u32::from(*n))).sum();
-        let count = widths.iter().filter(|w| w.is_none()).count() as u32;
-        let room = bits.checked_sub(fixed)?;
-        let capacity = (room.checked_div(count).unwrap_or(0) / 8).saturating_sub(1).min(15);
-        if count > 0 && (!texts || capacity == 0) {
-            return None;
-        }
-        let mut shift = 0;
-        let place = |(width, nullable): (Option<u32>, &bool)| {
-            let (field, used) = match width {
-                None => (Field::Text { shift, capacity }, capacity * 8 + 8),
-                Some(bits) if *nullable => (Field::Nullable { shift, bits }, bits + 1),
-                Some(bits) => (Field::Fixed { shift, bits }, bits),
-            };
-            shift += used;
-            field
-        };
-        Some(Self(widths.into_iter().zip(nullable).map(place).collect()))
-    }
-}
-
 /// Groups by a word of the width that is needed.
 #[derive(Debug)]
 pub(super) enum Packed {
@@ -113,13 +74,17 @@ pub(super) enum Packed {
 }
 
 impl Packed {
-    /// A table for keys of `types`, or `None` if they do not fit. Text, if it is to be tried, is tried in
-    /// the wide word only: it rarely stays within the narrow one.
-    pub(super) fn plan(types: &[SqlType], nullable: &[bool], texts: bool) -> Option<Self> {
-        if let Some(fields) = Fields::plan(types, nullable, false, u64::BITS) {
+    /// A table for keys of `types` of which `extents` were seen, or `None` if they do not fit. The narrow word goes
+    /// first, since it makes a table half as large. Text, if it is to be tried, is tried in the wide one only: it
+    /// rarely stays within the narrow one.
+    pub(super) fn plan(types: &[SqlType], nullable: &[bool], extents: &[Extent], texts: bool) -> Option<Self> {
+        let plan = |texts, bits| {
+            Fields::fixed(types, nullable, extents, texts, bits).or_else(|| Fields::ranged(types, extents, texts, bits))
+        };
+        if let Some(fields) = plan(false, u64::BITS) {
             return Some(Self::Narrow(PackedTable::new(fields)));
         }
-        Fields::plan(types, nullable, texts, u128::BITS).map(|fields| Self::Wide(PackedTable::new(fields)))
+        plan(texts, u128::BITS).map(|fields| Self::Wide(PackedTable::new(fields)))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -249,6 +214,11 @@ impl<K: Word> PackedTable<K> {
                 Field::Nullable { shift, .. } => {
                     for_each_bits(column, |row, bits| words[row].place(bits << 1 | 1, shift))?;
                 }
+                Field::Ranged { shift, width, base, span, .. } => {
+                    if !pack_range(column, shift, width, base, span, words)? {
+                        return Ok(false);
+                    }
+                }
                 Field::Text { shift, capacity } => {
                     let fits = match column.as_string_view_opt() {
                         Some(_) => pack_text::<K, StringViewType>(column, shift, capacity, words),
@@ -277,6 +247,13 @@ impl<K: Word> PackedTable<K> {
                     (field & 1 == 1).then_some(field >> 1 & mask(bits))
                 }),
             ),
+            Field::Ranged { shift, bits, width, base, .. } => from_bits(
+                ty,
+                words.iter().map(|w| {
+                    let offset = (w.bits() >> shift & mask(bits)).checked_sub(1)?;
+                    Some(base.wrapping_add(offset) & mask(width))
+                }),
+            ),
             Field::Text { shift, capacity } => {
                 let texts: Vec<[u8; 16]> = words.iter().map(|w| (w.bits() >> shift).to_le_bytes()).collect();
                 let values = texts.iter().map(|text| {
@@ -290,8 +267,32 @@ impl<K: Word> PackedTable<K> {
     }
 }
 
-fn mask(bits: u32) -> u128 {
-    if bits >= 128 { u128::MAX } else { (1 << bits) - 1 }
+/// Places the distance of values from `base` into their field; `false` if one is more than `span`.
+fn pack_range<K: Word>(
+    column: &ArrayRef,
+    shift: u32,
+    width: u32,
+    base: u128,
+    span: u128,
+    words: &mut [K],
+) -> Result<bool> {
+    let mut fits = true;
+    if width > u64::BITS {
+        for_each_bits(column, |row, bits| {
+            let offset = bits.wrapping_sub(base) & mask(width);
+            fits &= offset <= span;
+            words[row].place(offset.wrapping_add(1), shift);
+        })?;
+    } else {
+        // The same in half the instructions.
+        let (base, span, mask) = (base as u64, span as u64, mask(width) as u64);
+        for_each_bits(column, |row, bits| {
+            let offset = (bits as u64).wrapping_sub(base) & mask;
+            fits &= offset <= span;
+            words[row].place(u128::from(offset) + 1, shift);
+        })?;
+    }
+    Ok(fits)
 }
 
 /// Places text into its field; `false` if some is too long.

@@ -250,3 +250,106 @@ fn long_texts_are_numbered_until_they_prove_unique() {
         assert!(text(&[keys]) == expected, "keys differ, unique: {unique}");
     }
 }
+
+/// Interns batches in a group table and in one that encodes keys as bytes; both must number the same groups.
+fn same_as_bytes(types: &[SqlType], batches: &[Vec<ArrayRef>]) {
+    let mut table = GroupTable::new(types.to_vec());
+    let mut reference = bytes::ByteTable::new();
+    let mut groups = Vec::new();
+    for (i, columns) in batches.iter().enumerate() {
+        let rows = columns[0].len();
+        table.intern(columns, rows, &mut groups).unwrap();
+        let normal: Vec<_> = columns.iter().zip(types).map(|(c, ty)| values::normalised(c, ty).unwrap()).collect();
+        let mut expected = Vec::new();
+        reference.intern(types, &normal, rows, &mut expected).unwrap();
+        assert!(groups == expected, "batch {i}: {groups:?} is not {expected:?}");
+    }
+    let count = reference.len();
+    assert_eq!(table.len(), count);
+    let (keys, expected) = (table.keys(0, count).unwrap(), reference.keys(types, 0, count).unwrap());
+    assert!(keys == expected, "{keys:?} are not {expected:?}");
+}
+
+fn longs(values: impl IntoIterator<Item = Option<i64>>) -> ArrayRef {
+    Arc::new(values.into_iter().collect::<Int64Array>())
+}
+
+#[test]
+fn ranges_grow_until_nothing_but_bytes_holds_them() {
+    let types = vec![SqlType::BigInt; 3];
+    let batch = |values: &[Option<i64>]| -> Vec<ArrayRef> {
+        (0..3).map(|column| longs((0..values.len()).map(|row| values[(row * (column + 1)) % values.len()]))).collect()
+    };
+    let mut batches = vec![batch(&[Some(5)]), batch(&[]), batch(&[None, Some(7), Some(-1)])];
+    for bits in 1..63 {
+        batches.push(batch(&[Some(1 << bits), None, Some(-(1 << bits)), Some(5), Some((1 << bits) + 1)]));
+    }
+    batches.push(batch(&[Some(i64::MIN), Some(i64::MAX), Some(0), None, Some(-1)]));
+    batches.push(batch(&[None, None]));
+    same_as_bytes(&types, &batches);
+    // Extreme values at once; none at all.
+    same_as_bytes(&types, &batches[batches.len() - 2..]);
+    same_as_bytes(&types, &[batch(&[]), batch(&[None]), batch(&[Some(i64::MAX)]), batch(&[Some(i64::MIN)])]);
+}
+
+#[test]
+fn keys_of_all_types_are_numbered_as_by_bytes() {
+    let types = vec![
+        SqlType::Boolean,
+        SqlType::TinyInt,
+        SqlType::Double,
+        SqlType::Date,
+        SqlType::Timestamp,
+        SqlType::Decimal(38, 2),
+        SqlType::Void,
+        SqlType::Decimal(10, 2),
+        SqlType::String,
+    ];
+    // A fixed sequence without a pattern, wider from batch to batch.
+    let mut state = 7u64;
+    let mut batches = Vec::new();
+    for size in 0..40u32 {
+        let mut next = |row: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let value = (state >> 33) as i64 >> 31u32.saturating_sub(size);
+            (!(row + value as usize).is_multiple_of(9)).then(|| value - (1 << size >> 1))
+        };
+        let rows = 1 + size as usize % 7 * 50;
+        let columns: Vec<ArrayRef> = types
+            .iter()
+            .map(|ty| -> ArrayRef {
+                let values: Vec<Option<i64>> = (0..rows).map(&mut next).collect();
+                match ty {
+                    SqlType::Boolean => {
+                        Arc::new(values.iter().map(|v| v.map(|v| v & 1 == 1)).collect::<BooleanArray>())
+                    }
+                    SqlType::Double => {
+                        let floats = values.iter().map(|v| v.map(|v| if v == 3 { f64::NAN } else { v as f64 * -0.5 }));
+                        Arc::new(floats.collect::<Float64Array>())
+                    }
+                    SqlType::String => {
+                        let texts = values.iter().map(|v| v.map(|v| "x".repeat((v % 20).unsigned_abs() as usize)));
+                        Arc::new(texts.collect::<StringViewArray>())
+                    }
+                    SqlType::Void => Arc::new(NullArray::new(rows)),
+                    SqlType::TinyInt => {
+                        arrow::compute::cast(&longs(values.iter().map(|v| v.map(|v| v % 128))), &ty.arrow()).unwrap()
+                    }
+                    SqlType::Date => {
+                        let days: Int32Array = values.iter().map(|v| v.map(|v| v as i32)).collect();
+                        arrow::compute::cast(&days, &ty.arrow()).unwrap()
+                    }
+                    other => {
+                        let values = longs(values.iter().map(|v| v.map(|v| v % 10_000_000)));
+                        arrow::compute::cast(&values, &other.arrow()).unwrap()
+                    }
+                }
+            })
+            .collect();
+        batches.push(columns);
+    }
+    for keys in [0..2usize, 2..4, 3..5, 4..6, 5..6, 5..8, 6..9, 0..5, 0..9, 7..9] {
+        let some: Vec<Vec<ArrayRef>> = batches.iter().map(|columns| columns[keys.clone()].to_vec()).collect();
+        same_as_bytes(&types[keys], &some);
+    }
+}
