@@ -295,6 +295,11 @@ impl Config {
         self.is_excluded(name) || self.adaptive_excluded_rules.iter().any(|rule| rule.eq_ignore_ascii_case(name))
     }
 
+    /// What each worker may hold of rows and tables, if all hold so much at once: half of the memory.
+    pub fn held_bytes(&self) -> u64 {
+        (self.memory_limit / (2 * self.threads.max(1) as u64)).max(1)
+    }
+
     /// Greatest shared build side in bytes: for estimates, or for exact sizes.
     pub fn broadcast_limit(&self, exact: bool) -> u64 {
         let own = if exact { self.adaptive_broadcast_threshold } else { None };

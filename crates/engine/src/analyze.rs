@@ -34,6 +34,9 @@ pub(crate) fn analyzed(handle: &QueryHandle, width: usize) -> Result<String> {
         show::bytes(report.shuffle_bytes()),
         show::bytes(report.peak_memory)
     );
+    if report.spilled_bytes() > 0 {
+        let _ = write!(text, ", spilled {}", show::bytes(report.spilled_bytes()));
+    }
     Ok(text)
 }
 
@@ -190,6 +193,9 @@ fn stages(reports: &[StageReport]) -> String {
             let bound = |bytes: Option<&u64>| show::bytes(bytes.copied().unwrap_or(0));
             let (least, most) = (bound(report.bytes.iter().min()), bound(report.bytes.iter().max()));
             let _ = write!(partitions, " of {least} to {most}");
+        }
+        if report.spilled > 0 {
+            let _ = write!(partitions, ", {} spilled", show::bytes(report.spilled));
         }
         if report.cancelled {
             partitions.push_str(", cancelled");

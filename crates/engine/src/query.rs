@@ -49,6 +49,8 @@ pub struct QueryMetrics {
     pub shuffle_bytes: u64,
     /// Most bytes held at a time.
     pub peak_memory: u64,
+    /// Bytes that were moved to disk since there was no memory for them.
+    pub spilled_bytes: u64,
     /// Time from the start to the first stages.
     pub planning: Duration,
     /// Time from the first stages to the end.
@@ -106,6 +108,7 @@ impl QueryHandle {
             tasks: report.tasks(),
             shuffle_bytes: report.shuffle_bytes(),
             peak_memory: report.peak_memory,
+            spilled_bytes: report.spilled_bytes(),
             planning: self.planning_time(),
             total: report.total,
         })
@@ -255,7 +258,7 @@ pub(crate) fn start(df: &DataFrame) -> Result<QueryStream> {
         eval,
         batch_rows: config.batch_rows,
         workers: config.threads,
-        shuffle: ShuffleStore::new(memory.clone()),
+        shuffle: ShuffleStore::new(memory.clone(), &config.temp_dir),
         memory: memory.clone(),
         tables: session.catalog().clone(),
         filters: Arc::new(FilterRegistry::default()),

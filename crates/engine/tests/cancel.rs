@@ -22,7 +22,7 @@ const QUERIES: [(&str, &str); 11] = [
     ("result", "SELECT id FROM range(100000000000)"),
     (
         "sort",
-        "SELECT max(i) FROM (SELECT id AS i, row_number() OVER (ORDER BY id * 7919 % 10007, id) FROM range(12000000))",
+        "SELECT max(i) FROM (SELECT id AS i, row_number() OVER (ORDER BY id * 7919 % 10007, id) FROM range(24000000))",
     ),
     ("aggregate", "SELECT count(*) FROM (SELECT id % 40000000 AS k, sum(id) FROM range(80000000) GROUP BY 1)"),
     ("distinct", "SELECT count(DISTINCT hash(id)) FROM range(80000000)"),

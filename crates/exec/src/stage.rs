@@ -16,7 +16,7 @@ use firesteel_plan::{
     BuildMode, Distribution, FilterSource, HashJoin, JoinKind, PhysicalOp, PhysicalPlan, ReadMode, Side, Stage,
     TaskLayout,
 };
-use firesteel_runtime::{CancelToken, Usage};
+use firesteel_runtime::{CancelToken, Reservation, Usage};
 use firesteel_shuffle::Block;
 use parking_lot::Mutex;
 
@@ -153,6 +153,11 @@ impl StageExecution {
         metrics
     }
 
+    /// What its tasks and its output hold.
+    pub fn usage(&self) -> Arc<Usage> {
+        self.usage.clone()
+    }
+
     /// Most bytes that its tasks and its output held at a time.
     pub fn peak_memory(&self) -> u64 {
         self.usage.peak()
@@ -233,7 +238,10 @@ impl StageExecution {
                 PhysicalOp::NestedLoopJoin { build, .. } => {
                     let made = self.loops.get(&node.id).ok_or_else(|| missing("nested loop build"))?;
                     let input = &node.inputs[build.index()];
-                    let make = || NestedLoopBuild::new(self.build_batches(input, cx)?, &input.output, self.tasks(), cx);
+                    let make = || {
+                        let (batches, _memory) = self.build_batches(input, "NestedLoopJoin build", cx)?;
+                        NestedLoopBuild::new(batches, &input.output, self.tasks(), cx)
+                    };
                     builds.loops.insert(node.id, made.get_or_make(|_| true, make)?);
                 }
                 _ => {}
@@ -258,7 +266,8 @@ impl StageExecution {
         let input = &node.inputs[join.build.index()];
         let make = |tasks: usize| {
             let spec = JoinSpec::new(join, &node.inputs[0].output, &node.inputs[1].output, &node.output)?;
-            JoinBuild::new(Arc::new(spec), self.build_batches(input, cx)?, tasks, cx)
+            let (batches, memory) = self.build_batches(input, "HashJoin build", cx)?;
+            JoinBuild::new(Arc::new(spec), batches, memory, tasks, cx)
         };
         let build = match join.mode {
             BuildMode::Shared => {
@@ -298,8 +307,9 @@ impl StageExecution {
         self.stage.tasks.tasks() as usize
     }
 
-    /// The rows of a build side, which is always a read of an exchange.
-    fn build_batches(&self, input: &PhysicalPlan, cx: &TaskContext) -> Result<Vec<Batch>> {
+    /// The rows of a build side, which is always a read of an exchange, and the memory of those that come from disk:
+    /// that of others is the exchange's.
+    fn build_batches(&self, input: &PhysicalPlan, name: &str, cx: &TaskContext) -> Result<(Vec<Batch>, Reservation)> {
         let PhysicalOp::ExchangeRead { exchange, read } = &input.op else {
             return Err(Error::internal("the build side of a join must read an exchange"));
         };
@@ -307,7 +317,15 @@ impl StageExecution {
             ReadMode::Partitioned => self.spec(*exchange, cx)?,
             ReadMode::Shared | ReadMode::Elastic => PartitionSpec::All,
         };
-        self.services.shuffle.blocks(*exchange, &spec)?.iter().map(Block::read).collect()
+        let mut memory = cx.reserve(name);
+        let read = |block: &Block| {
+            if block.is_spilled() {
+                memory.try_grow(block.bytes() as usize)?;
+            }
+            block.read()
+        };
+        let batches = self.services.shuffle.blocks(*exchange, &spec)?.iter().map(read).collect::<Result<_>>()?;
+        Ok((batches, memory))
     }
 
     fn spec(&self, exchange: ExchangeId, cx: &TaskContext) -> Result<PartitionSpec> {

@@ -7,5 +7,5 @@ pub mod memory;
 pub mod threads;
 
 pub use cancel::CancelToken;
-pub use memory::{MemoryPool, Reservation, Usage};
+pub use memory::{MemoryPool, Reclaim, Reservation, Usage};
 pub use threads::{TaskScope, Threads};

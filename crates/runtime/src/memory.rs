@@ -1,11 +1,12 @@
 //! Memory accounting: process, query, reservation.
 //!
 //! Whoever holds bytes reserves them first. A reservation grows in one atomic step per pool on the way
-//! up; a refusal says who asked, what is used and which setting decides. Reservations take their
+//! up; if there is no room, those who hold what they can do without ([`Reclaim`]) are asked to give it back, in the own
+//! pool first. A refusal says who asked, what is used and which setting decides. Reservations take their
 //! bytes in chunks of 1 MiB from the pool, so that small steps cost no shared write.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use firesteel_common::{Error, ErrorKind, Result, show};
 use parking_lot::Mutex;
@@ -22,6 +23,17 @@ pub struct MemoryPool {
     parent: Option<Arc<MemoryPool>>,
     /// Live reservations by operator, for the error text. Touched only when one starts, ends or grows a chunk.
     holders: Mutex<Vec<(String, Arc<AtomicUsize>)>>,
+    /// Who may have something to give back, here and in the pools below.
+    reclaimers: Mutex<Vec<Weak<dyn Reclaim>>>,
+}
+
+/// Who holds memory that it can do without, such as rows that nobody reads yet.
+pub trait Reclaim: Send + Sync + std::fmt::Debug {
+    /// Gives back at least `bytes`, if it has them; returns how many. It is called on a thread that waits for them and
+    /// must not ask for memory itself.
+    ///
+    /// Errors: why they could not be put elsewhere; whoever asked fails with it.
+    fn reclaim(&self, bytes: usize) -> Result<usize>;
 }
 
 impl MemoryPool {
@@ -37,7 +49,16 @@ impl MemoryPool {
 
     fn build(name: String, limit: Option<usize>, parent: Option<Arc<Self>>) -> Arc<Self> {
         let holders = Mutex::new(Vec::new());
-        Arc::new(Self { name, limit, used: AtomicUsize::new(0), peak: AtomicUsize::new(0), parent, holders })
+        let reclaimers = Mutex::default();
+        Arc::new(Self {
+            name,
+            limit,
+            used: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            parent,
+            holders,
+            reclaimers,
+        })
     }
 
     /// Bytes held.
@@ -76,6 +97,52 @@ impl MemoryPool {
         }
         self.peak.fetch_max(before + bytes, Ordering::Relaxed);
         true
+    }
+
+    /// Lets `reclaimer` be asked when there is no room, for as long as it lives.
+    pub fn register(&self, reclaimer: &Arc<dyn Reclaim>) {
+        let mut reclaimers = self.reclaimers.lock();
+        reclaimers.retain(|known| known.strong_count() > 0);
+        reclaimers.push(Arc::downgrade(reclaimer));
+        drop(reclaimers);
+        if let Some(parent) = &self.parent {
+            parent.register(reclaimer);
+        }
+    }
+
+    /// As [`Self::try_take`], after others have given back what is missing.
+    fn take_reclaimed(&self, bytes: usize) -> Result<bool> {
+        loop {
+            let freed = self.reclaim(self.missing(bytes).max(1))?;
+            // What came free may have gone to somebody else; and somebody else may have given back.
+            if self.try_take(bytes) {
+                return Ok(true);
+            }
+            if freed == 0 {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// By how much `bytes` more would exceed a limit.
+    fn missing(&self, bytes: usize) -> usize {
+        let own = self.limit.map_or(0, |limit| (self.used() + bytes).saturating_sub(limit));
+        self.parent.as_ref().map_or(own, |parent| own.max(parent.missing(bytes)))
+    }
+
+    fn reclaim(&self, bytes: usize) -> Result<usize> {
+        let reclaimers: Vec<_> = self.reclaimers.lock().iter().filter_map(Weak::upgrade).collect();
+        let mut freed = 0;
+        for reclaimer in reclaimers {
+            freed += reclaimer.reclaim(bytes - freed)?;
+            if freed >= bytes {
+                return Ok(freed);
+            }
+        }
+        match &self.parent {
+            Some(parent) => Ok(freed + parent.reclaim(bytes - freed)?),
+            None => Ok(freed),
+        }
     }
 
     fn give_back(&self, bytes: usize) {
@@ -118,6 +185,7 @@ impl MemoryPool {
 pub struct Usage {
     used: AtomicUsize,
     peak: AtomicUsize,
+    spilled: AtomicU64,
     whole: Option<Arc<Usage>>,
 }
 
@@ -130,6 +198,19 @@ impl Usage {
     /// Most bytes that were held at a time.
     pub fn peak(&self) -> u64 {
         self.peak.load(Ordering::Relaxed) as u64
+    }
+
+    /// Bytes that were moved to disk.
+    pub fn spilled(&self) -> u64 {
+        self.spilled.load(Ordering::Relaxed)
+    }
+
+    /// Notes that `bytes` were moved to disk.
+    pub fn add_spilled(&self, bytes: u64) {
+        self.spilled.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.add_spilled(bytes);
+        }
     }
 
     fn change(&self, from: usize, to: usize) {
@@ -191,7 +272,7 @@ impl Reservation {
                 self.granted = needed;
             } else if bytes > self.granted {
                 let exact = bytes - self.granted;
-                if !self.pool.try_take(exact) {
+                if !self.pool.try_take(exact) && !self.pool.take_reclaimed(exact)? {
                     return Err(self.pool.refusal(&self.operator(), exact));
                 }
                 self.granted = bytes;
@@ -279,6 +360,40 @@ mod tests {
         assert_eq!((sort.peak(), window.peak(), stage.peak()), (150, 170, 170));
         drop(third);
         assert_eq!(stage.used.load(Ordering::Relaxed), 0);
+    }
+
+    #[derive(Debug)]
+    struct Keeper(Mutex<Reservation>);
+
+    impl Reclaim for Keeper {
+        fn reclaim(&self, bytes: usize) -> Result<usize> {
+            let mut held = self.0.lock();
+            let freed = bytes.min(held.size());
+            held.shrink(freed);
+            Ok(freed)
+        }
+    }
+
+    #[test]
+    fn what_others_can_do_without_is_taken_from_the_own_query_first() {
+        let process = MemoryPool::root(10 << 20);
+        let keeper = |name: &str| {
+            let pool = process.child(name, None);
+            let mut held = pool.reserve("Exchange");
+            held.try_grow(4 << 20).unwrap();
+            let keeper = Arc::new(Keeper(Mutex::new(held)));
+            let reclaim: Arc<dyn Reclaim> = keeper.clone();
+            pool.register(&reclaim);
+            (pool, keeper)
+        };
+        let ((other, theirs), (query, own)) = (keeper("query 1"), keeper("query 2"));
+        let mut sort = query.reserve("Sort");
+        sort.try_grow(5 << 20).unwrap();
+        assert_eq!((theirs.0.lock().size(), own.0.lock().size()), (4 << 20, 1 << 20));
+        sort.try_grow(4 << 20).unwrap();
+        assert_eq!((other.used(), own.0.lock().size()), (1 << 20, 0));
+        assert!(sort.try_grow(2 << 20).is_err());
+        assert_eq!(process.used(), 9 << 20, "all was given back, to no avail");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use firesteel_exec::{QueryServices, StageExecution};
 use firesteel_optimizer::rule::{OptimizerContext, PlanFacts, TableStats};
 use firesteel_optimizer::stage_planner::{Facts, StagePlanner};
 use firesteel_plan::{Distribution, ExchangeForm, Stage};
-use firesteel_runtime::TaskScope;
+use firesteel_runtime::{TaskScope, Usage};
 use firesteel_shuffle::ExchangeLayout;
 use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
@@ -55,6 +55,8 @@ pub struct QueryCoordinator {
     tasks: TaskScope<(TaskId, Result<()>)>,
     running: BTreeMap<StageId, RunningStage>,
     report: QueryReport,
+    /// Of the stages of the report, in its order: what they wrote may go to disk when they have ended.
+    usages: Vec<Arc<Usage>>,
     start: Instant,
     done: bool,
 }
@@ -70,8 +72,8 @@ impl QueryCoordinator {
     pub fn new(setup: QuerySetup) -> Self {
         let port = setup.cluster.join(setup.id, setup.config.max_task_failures);
         let tasks = TaskScope::new(setup.cpu.clone());
-        let (running, report) = (BTreeMap::new(), QueryReport::default());
-        Self { setup, port, tasks, running, report, start: Instant::now(), done: false }
+        let (running, report, usages) = (BTreeMap::new(), QueryReport::default(), Vec::new());
+        Self { setup, port, tasks, running, report, usages, start: Instant::now(), done: false }
     }
 
     /// Runs the query to its end. When it returns, no task is left and all memory is given back.
@@ -81,6 +83,9 @@ impl QueryCoordinator {
             self.setup.services.cancel.cancel();
         }
         while self.tasks.next().await.is_some() {}
+        for (stage, usage) in self.report.stages.iter_mut().zip(&self.usages) {
+            stage.spilled = usage.spilled();
+        }
         self.report.total = self.start.elapsed();
         self.report.peak_memory = self.setup.services.memory.peak() as u64;
         self.report.versions = self.setup.planner.version() + 1;
@@ -259,6 +264,7 @@ impl QueryCoordinator {
     fn finish_report(&mut self, running: &RunningStage, cancelled: bool) {
         let stage = Arc::new(running.execution.stage().clone());
         let stats = self.setup.services.shuffle.stats(stage.output.id).unwrap_or_default();
+        self.usages.push(running.execution.usage());
         self.report.stages.push(StageReport {
             attempts: running.attempts,
             started: running.started - self.start,
@@ -267,6 +273,7 @@ impl QueryCoordinator {
             bytes: stats.bytes,
             metrics: running.execution.metrics(),
             peak_memory: running.execution.peak_memory(),
+            spilled: 0,
             output: running.execution.output_metrics(),
             scans: running.execution.scan_metrics().into_iter().map(|(id, m)| (id, describe_scan(&m))).collect(),
             cancelled,

@@ -45,6 +45,8 @@ pub struct StageReport {
     pub metrics: MetricsMap,
     /// Most bytes that its tasks and its output held at a time.
     pub peak_memory: u64,
+    /// Bytes of its output that were moved to disk, also later, since there was no memory for them.
+    pub spilled: u64,
     /// What it wrote, and the most bytes that the output held.
     pub output: OperatorMetrics,
     /// Counters of its scans in words, by node.
@@ -84,6 +86,11 @@ impl QueryReport {
     /// Tasks of all stages.
     pub fn tasks(&self) -> u32 {
         self.stages.iter().map(|s| s.stage.tasks.tasks()).sum()
+    }
+
+    /// Bytes that were moved to disk.
+    pub fn spilled_bytes(&self) -> u64 {
+        self.stages.iter().map(|s| s.spilled).sum()
     }
 
     /// Bytes written to exchanges.

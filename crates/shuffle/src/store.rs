@@ -1,15 +1,21 @@
-//! The store of a query's exchanges, in the memory of the process.
+//! The store of a query's exchanges, in the memory of the process as long as there is room.
+//!
+//! It gives memory back when anybody asks the pool for more than there is: outputs that were committed, the largest
+//! first, then those that are being written.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
 
 use firesteel_common::{Batch, Error, ExchangeId, ExchangeStats, PartitionSpec, Result, SqlType, TaskId};
-use firesteel_runtime::{MemoryPool, Reservation, Usage};
+use firesteel_runtime::{MemoryPool, Reclaim, Reservation, Usage};
 use parking_lot::Mutex;
 
 use crate::block::{Block, held_bytes, row_bytes, trim};
+use crate::output::Output;
 use crate::scatter::Scatter;
 use crate::sketch::{Distinct, HotKeys};
+use crate::spill::SpillFile;
 
 /// A key counts as hot from this share of the rows.
 const HOT_SHARE: f64 = 0.02;
@@ -30,12 +36,19 @@ pub struct ExchangeLayout {
 pub struct ShuffleStore {
     exchanges: Mutex<BTreeMap<ExchangeId, ExchangeState>>,
     memory: Arc<MemoryPool>,
+    /// Where files go.
+    folder: PathBuf,
+    /// Held while blocks are moved: whoever asks meanwhile waits for what comes free.
+    reclaiming: Mutex<()>,
 }
 
 #[derive(Debug)]
 struct ExchangeState {
     layout: ExchangeLayout,
+    file: Arc<SpillFile>,
     outputs: BTreeMap<u32, MapOutput>,
+    /// Of attempts that have not committed.
+    open: Vec<Weak<Mutex<Output>>>,
     /// Made when all tasks have committed: putting the sketches of all tasks together is not free.
     finished: Option<ExchangeStats>,
 }
@@ -47,7 +60,7 @@ impl ExchangeState {
         let mut stats =
             ExchangeStats { rows: vec![0; partitions], bytes: vec![0; partitions], ..ExchangeStats::default() };
         for output in self.outputs.values() {
-            for (partition, blocks) in output.partitions.iter().enumerate() {
+            for (partition, blocks) in output.output.lock().partitions().iter().enumerate() {
                 stats.rows[partition] += blocks.iter().map(Block::rows).sum::<u64>();
                 stats.bytes[partition] += blocks.iter().map(Block::bytes).sum::<u64>();
             }
@@ -71,32 +84,47 @@ impl ExchangeState {
     }
 }
 
-/// What one task has committed. Block lists are per partition.
+/// What one task has committed; its memory is held until the exchange is released.
 #[derive(Debug)]
 struct MapOutput {
-    partitions: Vec<Vec<Block>>,
+    output: Arc<Mutex<Output>>,
     distinct: Option<Distinct>,
     hot: HotKeys,
-    /// Held until the exchange is released.
-    _memory: Reservation,
 }
 
 impl ShuffleStore {
-    /// A store whose blocks are reserved from `memory`.
-    pub fn new(memory: Arc<MemoryPool>) -> Arc<Self> {
-        Arc::new(Self { exchanges: Mutex::new(BTreeMap::new()), memory })
+    /// A store whose blocks are reserved from `memory`, and go to files in `folder` when it is short.
+    pub fn new(memory: Arc<MemoryPool>, folder: impl Into<PathBuf>) -> Arc<Self> {
+        let exchanges = Mutex::new(BTreeMap::new());
+        let store =
+            Arc::new(Self { exchanges, memory: memory.clone(), folder: folder.into(), reclaiming: Mutex::default() });
+        let reclaim: Arc<dyn Reclaim> = store.clone();
+        memory.register(&reclaim);
+        store
     }
 
     /// Makes an exchange known before its first writer.
     pub fn register(&self, id: ExchangeId, layout: ExchangeLayout) {
-        let state = ExchangeState { layout, outputs: BTreeMap::new(), finished: None };
+        let file = Arc::new(SpillFile::new(&self.folder));
+        let state = ExchangeState { layout, file, outputs: BTreeMap::new(), open: Vec::new(), finished: None };
         self.exchanges.lock().insert(id, state);
     }
 
     /// A writer for one attempt of a task, whose bytes are counted in `usage`.
     pub fn writer(self: &Arc<Self>, id: ExchangeId, task: TaskId, usage: Arc<Usage>) -> Result<ShuffleWriter> {
-        let layout = self.with(id, |state| state.layout.clone())?;
-        let partitions = (0..layout.partitions).map(|_| Vec::new()).collect();
+        let memory = || {
+            let name = format!("Exchange {id} (stage {}, task {})", task.stage, task.task);
+            self.memory.reserve(name).counted_in(usage.clone())
+        };
+        let (layout, output) = self.with(id, |state| {
+            let layout = state.layout.clone();
+            let output =
+                Output::new(layout.types.clone(), layout.partitions, memory(), state.file.clone(), usage.clone());
+            let output = Arc::new(Mutex::new(output));
+            state.open.retain(|open| open.strong_count() > 0);
+            state.open.push(Arc::downgrade(&output));
+            (layout, output)
+        })?;
         Ok(ShuffleWriter {
             store: self.clone(),
             id,
@@ -105,15 +133,11 @@ impl ShuffleStore {
             tail: Vec::new(),
             tail_rows: 0,
             next: 0,
-            partitions,
+            output,
             distinct: None,
             hot: HotKeys::default(),
             pending: 0,
-            kept: 0,
-            memory: self
-                .memory
-                .reserve(format!("Exchange {id} (stage {}, task {})", task.stage, task.task))
-                .counted_in(usage),
+            memory: memory(),
             layout,
         })
     }
@@ -130,17 +154,21 @@ impl ShuffleStore {
 
     /// The blocks that `spec` names, in the order of tasks.
     pub fn blocks(&self, id: ExchangeId, spec: &PartitionSpec) -> Result<Vec<Block>> {
-        self.with(id, |state| {
+        let (blocks, cut) = self.with(id, |state| {
             let of = |partition: u32| -> Vec<Block> {
-                let parts = state.outputs.values().filter_map(|o| o.partitions.get(partition as usize));
-                parts.flatten().cloned().collect()
+                let parts = state.outputs.values();
+                parts.flat_map(|o| o.output.lock().partitions()[partition as usize].clone()).collect()
             };
             match spec {
-                PartitionSpec::All => Ok((0..state.layout.partitions).flat_map(of).collect()),
-                PartitionSpec::Whole(range) => Ok(range.clone().flat_map(of).collect()),
-                PartitionSpec::Slice { partition, rows } => slice(of(*partition), rows.start, rows.end),
+                PartitionSpec::All => ((0..state.layout.partitions).flat_map(of).collect(), None),
+                PartitionSpec::Whole(range) => (range.clone().flat_map(of).collect(), None),
+                PartitionSpec::Slice { partition, rows } => (of(*partition), Some(rows.clone())),
             }
-        })?
+        })?;
+        match cut {
+            None => Ok(blocks),
+            Some(rows) => slice(blocks, rows.start, rows.end),
+        }
     }
 
     /// Types of an exchange's columns.
@@ -158,6 +186,35 @@ impl ShuffleStore {
         let mut exchanges = self.exchanges.lock();
         let state = exchanges.get_mut(&id).ok_or_else(|| Error::internal(format!("exchange {id} is not known")))?;
         Ok(f(state))
+    }
+}
+
+impl Reclaim for ShuffleStore {
+    fn reclaim(&self, bytes: usize) -> Result<usize> {
+        let _one_at_a_time = self.reclaiming.lock();
+        let (mut committed, mut open) = (Vec::new(), Vec::new());
+        for state in self.exchanges.lock().values() {
+            committed.extend(state.outputs.values().map(|output| output.output.clone()));
+            open.extend(state.open.iter().filter_map(Weak::upgrade));
+        }
+        committed.sort_by_key(|output| std::cmp::Reverse(output.lock().memory()));
+        let mut freed = 0;
+        for output in &committed {
+            if freed >= bytes {
+                return Ok(freed);
+            }
+            freed += output.lock().spill()?;
+        }
+        for output in &open {
+            if freed >= bytes {
+                break;
+            }
+            // One whose writer is at work may be what asks.
+            if let Some(mut output) = output.try_lock() {
+                freed += output.spill()?;
+            }
+        }
+        Ok(freed)
     }
 }
 
@@ -194,17 +251,13 @@ pub struct ShuffleWriter {
     tail_rows: usize,
     /// Next partition of a round robin.
     next: u32,
-    partitions: Vec<Vec<Block>>,
+    output: Arc<Mutex<Output>>,
     distinct: Option<Distinct>,
     hot: HotKeys,
-    /// Bytes of the rows that wait to become blocks, and of the blocks.
+    /// Bytes of the rows that wait to become blocks.
     pending: usize,
-    kept: usize,
     memory: Reservation,
 }
-
-/// One part in so many is reserved on top of blocks, for what the allocator rounds up.
-const SLACK: u64 = 6;
 
 /// Rows of a block that is made of small batches.
 const BLOCK_ROWS: usize = 8192;
@@ -214,32 +267,42 @@ impl ShuffleWriter {
     pub fn write_hashed(&mut self, batch: Batch, hashes: &[u64]) -> Result<()> {
         self.distinct.get_or_insert_default().add(hashes);
         self.hot.add(hashes);
-        self.reserve_pending(&batch)?;
+        let room = self.reserve_pending(&batch)?;
         self.scatter.push(batch, hashes)?;
-        if self.scatter.is_full() { self.flush_scatter() } else { Ok(()) }
+        if self.scatter.is_full() || !room { self.flush_scatter() } else { Ok(()) }
     }
 
     /// Writes rows to the partitions `targets`, one per live row.
     pub fn write_placed(&mut self, batch: Batch, targets: &[u32]) -> Result<()> {
-        self.reserve_pending(&batch)?;
+        let room = self.reserve_pending(&batch)?;
         self.scatter.place(batch, targets.iter().copied())?;
-        if self.scatter.is_full() { self.flush_scatter() } else { Ok(()) }
+        if self.scatter.is_full() || !room { self.flush_scatter() } else { Ok(()) }
     }
 
     /// Writes rows to the partitions in turn, or to the only one.
     pub fn write(&mut self, batch: Batch) -> Result<()> {
         self.tail_rows += batch.rows();
-        self.reserve_pending(&batch)?;
+        let room = self.reserve_pending(&batch)?;
         self.tail.push(batch);
-        if self.tail_rows >= BLOCK_ROWS { self.flush_tail() } else { Ok(()) }
+        if self.tail_rows >= BLOCK_ROWS || !room { self.flush_tail() } else { Ok(()) }
     }
 
-    /// Reserves the rows of a batch that is to wait.
-    fn reserve_pending(&mut self, batch: &Batch) -> Result<()> {
+    /// Reserves the rows of a batch that is to wait; whether there is room for it to wait for others.
+    fn reserve_pending(&mut self, batch: &Batch) -> Result<bool> {
         let bytes: u64 = batch.columns().iter().map(row_bytes).sum();
         // Of the rows that a selection has left out, nothing is kept.
         self.pending += bytes as usize * batch.rows() / batch.physical_rows().max(1);
-        self.memory.try_resize(self.kept + self.pending)
+        if self.memory.try_resize(self.pending).is_ok() {
+            return Ok(true);
+        }
+        self.output.lock().spill()?;
+        Ok(self.memory.try_resize(self.pending).is_ok())
+    }
+
+    /// The rows that waited have become blocks.
+    fn waited(&mut self) {
+        self.pending = 0;
+        self.memory.free();
     }
 
     fn flush_scatter(&mut self) -> Result<()> {
@@ -248,7 +311,7 @@ impl ShuffleWriter {
             pieces.push((partition, batch));
             Ok(())
         })?;
-        self.pending = 0;
+        self.waited();
         // What they share was made for them: together they hold their rows.
         pieces.into_iter().try_for_each(|(partition, batch)| self.keep(partition, batch, 0))
     }
@@ -258,7 +321,8 @@ impl ShuffleWriter {
             return Ok(());
         }
         let batch = Batch::concat(&std::mem::take(&mut self.tail), &self.layout.types)?;
-        (self.tail_rows, self.pending) = (0, 0);
+        self.tail_rows = 0;
+        self.waited();
         let rows = batch.rows();
         let batch = Batch::new(batch.columns().iter().cloned().map(trim).collect(), rows);
         let held = batch.columns().iter().map(held_bytes).sum();
@@ -272,19 +336,16 @@ impl ShuffleWriter {
         let block =
             if self.layout.serialized { Block::serialized(&batch, &self.layout.types)? } else { Block::memory(batch) };
         let held = if self.layout.serialized { block.bytes() } else { block.bytes().max(held) };
-        self.kept += (held + held / SLACK) as usize;
-        self.memory.try_resize(self.kept)?;
-        self.partitions[partition as usize].push(block);
-        Ok(())
+        self.output.lock().keep(partition, block, held)
     }
 
     /// Makes the output visible. A second commit of the same task is ignored: the first attempt won.
     pub fn commit(mut self) -> Result<()> {
         self.flush_scatter()?;
         self.flush_tail()?;
-        let output =
-            MapOutput { partitions: self.partitions, distinct: self.distinct, hot: self.hot, _memory: self.memory };
+        let output = MapOutput { output: self.output, distinct: self.distinct, hot: self.hot };
         self.store.with(self.id, |state| {
+            state.open.retain(|open| !std::ptr::addr_eq(open.as_ptr(), Arc::as_ptr(&output.output)));
             state.outputs.entry(self.task.task).or_insert(output);
         })
     }
@@ -327,7 +388,7 @@ mod tests {
     fn only_committed_output_is_seen_and_memory_returns() {
         for serialized in [false, true] {
             let pool = MemoryPool::root(100 << 20);
-            let store = ShuffleStore::new(pool.clone());
+            let store = ShuffleStore::new(pool.clone(), std::env::temp_dir());
             store.register(ExchangeId(1), ExchangeLayout { types: vec![SqlType::BigInt], partitions: 4, serialized });
             drop(write(&store, task(0, 0), 0..100));
             write(&store, task(0, 1), 0..1000).commit().unwrap();
@@ -346,6 +407,47 @@ mod tests {
             assert_eq!(parts, whole);
             store.release(ExchangeId(1));
             assert_eq!(pool.used(), 0);
+        }
+    }
+
+    #[test]
+    fn what_has_no_room_goes_to_disk_and_comes_back() {
+        for serialized in [false, true] {
+            let pool = MemoryPool::root(8 << 20);
+            let folder = std::env::temp_dir().join(format!("firesteel-store-{}-{serialized}", std::process::id()));
+            let store = ShuffleStore::new(pool.clone(), &folder);
+            store.register(ExchangeId(1), ExchangeLayout { types: vec![SqlType::BigInt], partitions: 4, serialized });
+            let usage = Arc::new(Usage::default());
+            // 16 MB of rows, in three tasks at a time.
+            let mut writers: Vec<_> =
+                (0..3).map(|n| store.writer(ExchangeId(1), task(n, 0), usage.clone()).unwrap()).collect();
+            for start in (0..2_000_000i64).step_by(50_000) {
+                let batch = batch(start..start + 50_000);
+                let mut hashes = Vec::new();
+                hash_columns(batch.columns(), batch.rows(), &mut hashes).unwrap();
+                writers[start as usize / 50_000 % 3].write_hashed(batch, &hashes).unwrap();
+            }
+            writers.into_iter().for_each(|writer| writer.commit().unwrap());
+            store.finish(ExchangeId(1)).unwrap();
+            assert!(usage.spilled() > 4 << 20, "{} spilled", usage.spilled());
+            assert!(pool.used() <= 8 << 20);
+            // Who asks gets all, but for blocks that somebody has.
+            let kept = store.blocks(ExchangeId(1), &PartitionSpec::All).unwrap();
+            let mut other = pool.reserve("Sort");
+            other.try_grow(7 << 20).unwrap();
+            let all = |store: &ShuffleStore| {
+                let mut all = read(store, &PartitionSpec::Whole(0..4));
+                all.sort_unstable();
+                all
+            };
+            assert!(all(&store) == (0..2_000_000).collect::<Vec<_>>());
+            drop(other);
+            assert_eq!(kept.iter().map(Block::rows).sum::<u64>(), 2_000_000);
+            store.release(ExchangeId(1));
+            drop((kept, store));
+            assert_eq!(pool.used(), 0);
+            assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+            std::fs::remove_dir(&folder).unwrap();
         }
     }
 }

@@ -16,7 +16,7 @@ use firesteel_plan::{
 
 use super::hint::{self, Asked};
 use super::partitioning::{HashPart, Lowered, Part, read_partitioned};
-use super::{Described, Lowering};
+use super::{Described, Lowering, held_bytes};
 use crate::adversary::Adversary;
 use crate::stage_rules::is_overloaded;
 
@@ -117,7 +117,9 @@ impl Lowering<'_> {
     fn may_share(&self, build: &Estimate) -> bool {
         let config = self.cx.config;
         let limit = config.broadcast_limit(build.exact);
-        config.exchange_mode == ExchangeMode::Auto && limit > 0 && build.bytes <= limit as f64
+        // Small rows have large tables: a side within the limit may have one that the memory does not hold.
+        let fits = held_bytes(build) <= config.memory_limit as f64 / 2.0;
+        config.exchange_mode == ExchangeMode::Auto && limit > 0 && build.bytes <= limit as f64 && fits
     }
 
     /// Whether a join of sides that are partitioned already stays so, since one of them has rows in few partitions:
@@ -213,7 +215,8 @@ impl Lowering<'_> {
         let mut lefts: Vec<Expr> = join.on.iter().map(|key| key.left.clone()).collect();
         let mut rights: Vec<Expr> = join.on.iter().map(|key| key.right.clone()).collect();
         let bytes = left.plan.estimate.bytes.max(right.plan.estimate.bytes);
-        let mut partitions = self.partitions_for(bytes);
+        let kept = [&left, &right][build.index()].plan.estimate;
+        let mut partitions = self.partitions_for(bytes).max(self.partitions_to_hold(&kept));
         // A side that is partitioned already, by some of the keys, settles keys and number for both;
         // of two such sides, the larger one.
         let left_first = left.plan.estimate.bytes >= right.plan.estimate.bytes;

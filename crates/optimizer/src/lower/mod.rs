@@ -321,7 +321,8 @@ impl Lowering<'_> {
         if input.part == Part::One {
             return input;
         }
-        let partitions = self.partitions_for(input.plan.estimate.bytes);
+        let bytes = input.plan.estimate.bytes;
+        let partitions = self.partitions_for(bytes).max(self.partitions_to_hold(&input.plan.estimate));
         self.hash(input, exprs, partitions)
     }
 
@@ -342,6 +343,18 @@ impl Lowering<'_> {
         }
         let wanted = (bytes / config.advisory_partition_bytes.max(1) as f64).ceil().clamp(1.0, 1024.0);
         least.max((wanted as u32).next_power_of_two())
+    }
+
+    /// Least number of partitions with which the memory holds what all workers make of one each, if a partition has
+    /// to be held as a whole.
+    fn partitions_to_hold(&self, kept: &Estimate) -> u32 {
+        const MOST: f64 = 256.0;
+        let config = self.cx.config;
+        if config.shuffle_partitions.is_some() {
+            return 1;
+        }
+        let wanted = (held_bytes(kept) / config.held_bytes() as f64).ceil().clamp(1.0, MOST);
+        (wanted as u32).next_power_of_two()
     }
 
     fn scan(&mut self, plan: &Described<'_>, scan: &Scan) -> Result<Lowered> {
@@ -517,4 +530,10 @@ pub(crate) fn read_of(exchange: &PhysicalPlan, id: ExchangeId, cx: &OptimizerCon
         inputs: Vec::new(),
         ..exchange.clone()
     }
+}
+
+/// Memory for a table of so many rows: the rows as they come and as they are kept, the keys and an index of them.
+fn held_bytes(rows: &Estimate) -> f64 {
+    const PER_ROW: f64 = 20.0;
+    2.0 * rows.bytes + PER_ROW * rows.rows
 }

@@ -1,6 +1,6 @@
 //! Merges neighbouring small partitions (Spark: `CoalesceShufflePartitions`).
 //!
-//! Target: `max(min(ceil(total / least), advisory), smallest)`, where `least` is the number of workers
+//! Target: `max(min(ceil(total / least), advisory, memory), smallest)`, where `memory` is what each worker can hold and `least` is the number of workers
 //! if parallelism comes first, else 1. Partitions are taken in order; a task is closed when the next
 //! partition would exceed the target. A task below the smallest size joins its lesser neighbour.
 //! Partitions that were split stay as they are.
@@ -25,7 +25,9 @@ pub(super) fn merge(stage: &StageInputs<'_>, partitions: &PerPartition, layout: 
     let least = config.coalesce_min_partitions.map_or(own, u64::from);
     let smallest = config.min_partition_bytes;
     let advisory = if stage.explodes() { smallest } else { config.advisory_partition_bytes };
-    let target = total.div_ceil(least).min(advisory).max(smallest);
+    // Not more than the memory has room for, if each worker holds a task's bytes and what it makes of them.
+    const COPIES: u64 = 4;
+    let target = total.div_ceil(least).min(advisory).min(config.held_bytes() / COPIES).max(smallest);
 
     let mut tasks: Vec<TaskInput> = Vec::new();
     let mut start = 0;

@@ -47,6 +47,8 @@ pub struct JoinBuild {
     columns: Vec<Mutex<Option<ArrayRef>>>,
     index: Mutex<Option<Arc<KeyIndex>>>,
     memory: Mutex<Option<Reservation>>,
+    /// That of the batches, as far as nobody else has reserved it.
+    input_memory: Mutex<Option<Reservation>>,
     control: Mutex<Control>,
     wake: Condvar,
     result: watch::Sender<Option<Result<Arc<JoinTable>>>>,
@@ -94,9 +96,15 @@ struct Preparer {
 }
 
 impl JoinBuild {
-    /// A build of `batches`, all rows of the build side. `tasks` tasks will probe the table. Nothing happens until
-    /// somebody calls [`JoinBuild::help`].
-    pub fn new(spec: Arc<JoinSpec>, batches: Vec<Batch>, tasks: usize, cx: &TaskContext) -> Result<Arc<Self>> {
+    /// A build of `batches`, all rows of the build side, with what is reserved for them. `tasks` tasks will probe the
+    /// table. Nothing happens until somebody calls [`JoinBuild::help`].
+    pub fn new(
+        spec: Arc<JoinSpec>,
+        batches: Vec<Batch>,
+        memory: Reservation,
+        tasks: usize,
+        cx: &TaskContext,
+    ) -> Result<Arc<Self>> {
         let rows = batches.iter().map(Batch::rows).sum();
         let mut inputs: Vec<Mutex<Vec<Batch>>> = Vec::new();
         let mut rows_of_last = UNIT_ROWS;
@@ -122,6 +130,7 @@ impl JoinBuild {
             columns: spec.shape.build_columns.iter().map(|_| Mutex::default()).collect(),
             index: Mutex::default(),
             memory: Mutex::new(Some(cx.reserve("HashJoin build"))),
+            input_memory: Mutex::new(Some(memory)),
             control: Mutex::new(control),
             wake: Condvar::new(),
             result: watch::Sender::new(None),
@@ -201,6 +210,7 @@ impl JoinBuild {
             control.failure = Some(error.clone());
             self.result.send_replace(Some(Err(error.clone())));
             self.memory.lock().take();
+            self.input_memory.lock().take();
         }
         self.wake.notify_all();
         done
@@ -333,6 +343,8 @@ impl JoinBuild {
             let of_key = |i: usize| prepared.iter().flatten().map(|p| p.filter_columns[i].clone()).collect();
             spec.filter_keys.iter().enumerate().map(|(i, key)| (*key, of_key(i))).collect()
         };
+        // All columns were copied, but for keys of filters.
+        self.input_memory.lock().take();
         self.reserve(Matches::bytes(self.rows, spec.shape.remember()))?;
         let index = self.index.lock().take().ok_or_else(lost)?;
         let side = BuildSide {

@@ -250,7 +250,7 @@ impl Case {
         let sides = [batches(left, self.key, 5), batches(right, self.key, 5)];
         let (l, r) = (columns(0, self.key), columns(10, self.key));
         let spec = Arc::new(JoinSpec::new(&self.node(), &l, &r, &self.output())?);
-        let build = JoinBuild::new(spec, sides[self.build.index()].clone(), self.tasks, &cx)?;
+        let build = JoinBuild::new(spec, sides[self.build.index()].clone(), cx.reserve("input"), self.tasks, &cx)?;
         let helped: Vec<Result<bool>> = std::thread::scope(|scope| {
             let handles: Vec<_> = (0..self.tasks).map(|_| scope.spawn(|| build.help(&cx, Duration::MAX))).collect();
             handles.into_iter().map(|h| h.join().unwrap()).collect()
@@ -412,7 +412,7 @@ fn filters_pass_what_matches_and_nothing_else() {
             let (l, r) = (columns(0, key), columns(10, key));
             let spec = Arc::new(JoinSpec::new(&case.node(), &l, &r, &case.output()).unwrap());
             let right = Random(7).rows(rows, 9, true);
-            let build = JoinBuild::new(spec, batches(&right, key, 5), 1, &cx).unwrap();
+            let build = JoinBuild::new(spec, batches(&right, key, 5), cx.reserve("input"), 1, &cx).unwrap();
             build.help(&cx, Duration::MAX).unwrap();
             let table = block_on(build.ready(&cx.cancel)).unwrap();
             assert_eq!(table.rows(), rows);
@@ -434,7 +434,8 @@ fn an_error_of_one_helper_reaches_all() {
     let (l, r) = (columns(0, key), columns(10, key));
     let spec = Arc::new(JoinSpec::new(&case.node(), &l, &r, &case.output()).unwrap());
     let small = TaskContext { memory: MemoryPool::root(100), ..cx.clone() };
-    let build = JoinBuild::new(spec, batches(&Random(1).rows(50, 9, true), key, 5), 2, &small).unwrap();
+    let build =
+        JoinBuild::new(spec, batches(&Random(1).rows(50, 9, true), key, 5), small.reserve("input"), 2, &small).unwrap();
     let condition = |error: Error| error.condition().to_owned();
     assert_eq!(build.help(&cx, Duration::MAX).map_err(condition), Err("UNABLE_TO_ACQUIRE_MEMORY".to_owned()));
     assert_eq!(build.help(&cx, Duration::MAX).map_err(condition), Err("UNABLE_TO_ACQUIRE_MEMORY".to_owned()));
@@ -460,7 +461,7 @@ fn threads_that_insert_at_once_lose_no_row() {
             let sparse = key == KeyType::Sparse;
             let (rows, probe): (Vec<Row>, Vec<Row>) =
                 if sparse { (shrink(&rows), shrink(&probe[..8000])) } else { (rows.clone(), probe.clone()) };
-            let build = JoinBuild::new(spec, batches(&rows, key, 30_000), 4, &cx).unwrap();
+            let build = JoinBuild::new(spec, batches(&rows, key, 30_000), cx.reserve("input"), 4, &cx).unwrap();
             std::thread::scope(|scope| {
                 (0..4).for_each(|_| drop(scope.spawn(|| build.help(&cx, Duration::MAX).unwrap())))
             });
