@@ -31,7 +31,7 @@ impl Lowering<'_> {
             let complete = self.node(plan, op(AggregateMode::Complete, exprs), vec![input.plan]);
             return Ok(Lowered { plan: complete, part: Part::One });
         }
-        if let Some(mut hash) = input.part.hash().filter(|hash| hash.positions(&exprs).is_some()).cloned() {
+        if let Some(mut hash) = input.part.hash().filter(|hash| hash.gathers(&exprs)).cloned() {
             keys.iter().for_each(|(column, expr)| hash.alias(expr, column));
             hash.restrict(&plan.columns);
             let below = read_partitioned(input.plan);

@@ -314,7 +314,7 @@ impl Lowering<'_> {
         if input.part == Part::One {
             return input;
         }
-        if let Some(hash) = input.part.hash().filter(|hash| hash.positions(&exprs).is_some()).cloned() {
+        if let Some(hash) = input.part.hash().filter(|hash| hash.gathers(&exprs)).cloned() {
             return Lowered { plan: read_partitioned(input.plan), part: Part::Partitioned(hash) };
         }
         let input = self.single_if_small(input);

@@ -15,6 +15,9 @@ pub(super) struct HashPart {
     pub(super) keys: Vec<Vec<Expr>>,
     /// Number of partitions.
     pub(super) partitions: u32,
+    /// One is so large that several tasks should share it. A join can follow; what needs all rows of a key in one task
+    /// is better off with an exchange of its own.
+    pub(super) overloaded: bool,
 }
 
 /// How rows are spread over tasks.
@@ -39,14 +42,15 @@ pub(super) struct Lowered {
 impl HashPart {
     /// Partitions without known keys.
     pub(super) fn unknown(partitions: u32) -> Self {
-        Self { keys: Vec::new(), partitions }
+        Self { keys: Vec::new(), partitions, overloaded: false }
     }
 
     /// What an exchange with this distribution gives, if it has partitions.
     pub(super) fn of(distribution: &Distribution) -> Option<Self> {
         match distribution {
             Distribution::Hash { keys, partitions } => {
-                Some(Self { keys: keys.iter().map(|key| vec![key.clone()]).collect(), partitions: *partitions })
+                let keys = keys.iter().map(|key| vec![key.clone()]).collect();
+                Some(Self { keys, partitions: *partitions, overloaded: false })
             }
             Distribution::RoundRobin { partitions } | Distribution::Range { partitions, .. } => {
                 Some(Self::unknown(*partitions))
@@ -62,6 +66,11 @@ impl HashPart {
             return None;
         }
         self.keys.iter().map(|key| exprs.iter().position(|expr| key.contains(expr))).collect()
+    }
+
+    /// Whether a task has all rows that agree in `exprs`, and is not to be helped by others.
+    pub(super) fn gathers(&self, exprs: &[Expr]) -> bool {
+        !self.overloaded && self.positions(exprs).is_some()
     }
 
     /// After a node that also returns the value of `from` as `to`.

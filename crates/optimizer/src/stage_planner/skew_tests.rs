@@ -5,7 +5,7 @@ use firesteel_common::{ExchangeId, NodeId, PartitionSpec};
 use firesteel_expr::Expr;
 use firesteel_plan::{JoinKind, LogicalOp, LogicalPlan, RepartitionKind, TaskInput, TaskLayout};
 
-use super::tests::Query;
+use super::tests::{Query, text};
 use super::{StagePlanner, Step};
 
 const BUILD: ExchangeId = ExchangeId(0);
@@ -160,6 +160,28 @@ fn a_node_that_must_see_all_rows_of_a_key_gets_an_exchange_of_its_own_over_a_ske
     let (_, step) = joined(&[], JoinKind::Left, hot, counted);
     assert!(!step.done);
     assert_eq!(slices(&step).len(), 10);
+}
+
+#[test]
+fn a_second_join_on_the_key_of_a_skewed_join_needs_no_exchange_of_its_own() {
+    let mut query = Query::new(&[PARTITIONED]);
+    let (left, [lk, _]) = query.table("l", 100_000_000);
+    let (right, [rk, _]) = query.table("r", 10_000_000);
+    let (third, [tk, _]) = query.table("t", 9_000_000);
+    let first = query.join(JoinKind::Left, left, right, &lk, &rk);
+    let plan = query.join(JoinKind::Left, first, third, &lk, &tk);
+    let mut planner = query.planner(plan);
+    let mut step = query.step(&mut planner);
+    while !step.done {
+        for stage in &step.start {
+            let is_left = text(std::slice::from_ref(stage)).contains("Scan l[");
+            query.finish(stage.id.0, if is_left { with_hot(10_000, 40_000_000) } else { vec![100; 32] });
+        }
+        step = query.step(&mut planner);
+    }
+    assert_eq!(step.start[0].id.0, 3, "three exchanges and the result");
+    let is_slice = |task: &&TaskInput| task.specs.values().any(|spec| matches!(spec, PartitionSpec::Slice { .. }));
+    assert_eq!(tasks(&step).iter().filter(is_slice).count(), 10);
 }
 
 /// The step that groups or orders one exchange, which `node` puts over rows distributed by its key.

@@ -189,7 +189,7 @@ impl Query {
     }
 }
 
-fn text(stages: &[Stage]) -> String {
+pub(super) fn text(stages: &[Stage]) -> String {
     stages.iter().map(stage_text).collect()
 }
 
