@@ -197,7 +197,7 @@ impl<S: Total> Totals<S> {
             && size_of::<T>() <= 8
             && few_groups::applies(sums.len(), values.len())
         {
-            few_groups::sums(groups, values, |group, sum, rows| {
+            few_groups::sums(sums.len(), groups, values, |group, sum, rows| {
                 let (sum, first) = of_sum(sum);
                 let (sum, second) = sums[group].add(sum);
                 sums[group] = sum;
