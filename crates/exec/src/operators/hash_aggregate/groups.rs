@@ -78,6 +78,17 @@ impl GroupTable {
         }
     }
 
+    /// Whether rows of a group follow each other, as far as is known: hardly any group was seen again after another one.
+    pub(super) fn is_clustered(&self) -> bool {
+        match &self.table {
+            Table::Packed(table) => {
+                let (runs, groups) = (table.runs(), table.len());
+                (groups..=groups + groups / 16).contains(&runs)
+            }
+            _ => false,
+        }
+    }
+
     /// Forgets all groups; keeps the memory.
     pub(super) fn clear(&mut self) {
         match &mut self.table {

@@ -5,10 +5,11 @@
 //! computed once.
 //!
 //! The partial half is a reducer, not a place to keep groups: it hands its groups on when they outgrow
-//! [`PARTIAL_BYTES`] (or the memory limit), since duplicates are merged by the final half, and it stops
-//! hashing for good once it sees that most rows make a group of their own ([`PASS_THROUGH_RATIO`]). It
-//! looks sooner if the planner expects that: few rows alone prove little, since keys that come back
-//! much later look new at first.
+//! [`PARTIAL_BYTES`] (or the memory limit), since duplicates are merged by the final half; when rows come
+//! clustered by their keys, already at [`CLUSTERED_GROUPS`], since groups that are left do not come back and a
+//! small table stays in the nearest caches. It stops hashing for good once it sees that most rows make a group
+//! of their own ([`PASS_THROUGH_RATIO`]). It looks sooner if the planner expects that: few rows alone prove
+//! little, since keys that come back much later look new at first.
 
 mod bytes;
 mod fields;
@@ -39,6 +40,8 @@ use groups::GroupTable;
 
 /// Bytes of groups that a partial half keeps: what stays near the caches.
 const PARTIAL_BYTES: usize = 32 << 20;
+/// Groups that a partial half keeps if rows of a group follow each other.
+const CLUSTERED_GROUPS: usize = 1 << 13;
 /// Rows after which a partial half judges whether hashing pays.
 const PASS_THROUGH_ROWS: usize = 100_000;
 /// The same, if the planner expects that it does not.
@@ -203,10 +206,11 @@ impl HashAggregateOperator {
         if self.mode != AggregateMode::Partial || self.keys == 0 {
             return self.reservation.try_resize(bytes);
         }
-        let hopeless = self.rows >= self.trial && groups as f64 > self.rows as f64 * PASS_THROUGH_RATIO;
-        if hopeless {
+        let reduces = groups as f64 <= self.rows as f64 * PASS_THROUGH_RATIO;
+        let left_behind = reduces && groups >= CLUSTERED_GROUPS && self.table.is_clustered();
+        if self.rows >= self.trial && !reduces {
             self.phase = Phase::Drain { offset: 0, then: Then::PassThrough };
-        } else if bytes > PARTIAL_BYTES || self.reservation.try_resize(bytes).is_err() {
+        } else if left_behind || bytes > PARTIAL_BYTES || self.reservation.try_resize(bytes).is_err() {
             self.phase = Phase::Drain { offset: 0, then: Then::Build };
         }
         Ok(())

@@ -108,6 +108,14 @@ impl Packed {
         }
     }
 
+    /// How often a row was in another group than the row before it, as far as that was counted.
+    pub(super) fn runs(&self) -> usize {
+        match self {
+            Self::Narrow(table) => table.runs,
+            Self::Wide(table) => table.runs,
+        }
+    }
+
     /// As [`PackedTable::intern`].
     pub(super) fn intern(&mut self, columns: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<bool> {
         match self {
@@ -134,16 +142,19 @@ pub(super) struct PackedTable<K> {
     keys: Vec<K>,
     /// Words of the rows of a batch; kept for its memory.
     words: Vec<K>,
+    /// Rows with a word other than that of the row before, counted while the table is near.
+    runs: usize,
 }
 
 impl<K: Word> PackedTable<K> {
     fn new(fields: Fields) -> Self {
-        Self { fields, slots: Slots::new(), keys: Vec::new(), words: Vec::new() }
+        Self { fields, slots: Slots::new(), keys: Vec::new(), words: Vec::new(), runs: 0 }
     }
 
     fn clear(&mut self) {
         self.slots.clear();
         self.keys.clear();
+        self.runs = 0;
     }
 
     fn memory(&self) -> usize {
@@ -162,12 +173,15 @@ impl<K: Word> PackedTable<K> {
         } else if let Some(first) = words.first() {
             // Rows often come clustered by their key.
             let mut last = (*first, self.find(*first, first.hash()));
+            let mut runs = 1;
             groups.extend(words.iter().map(|word| {
                 if *word != last.0 {
                     last = (*word, self.find(*word, word.hash()));
+                    runs += 1;
                 }
                 last.1
             }));
+            self.runs += runs;
         }
         self.words = words;
         Ok(true)

@@ -125,6 +125,38 @@ fn pass_through_gives_the_same_result() {
 }
 
 #[test]
+fn clustered_rows_need_a_small_table() {
+    let cx = TaskContext { batch_rows: 4096, ..task() };
+    let input = columns(&[SqlType::BigInt, SqlType::Int]);
+    let aggregates = vec![call("sum", &[&input[1]], None, &cx)];
+    let node = HashAggregate { mode: AggregateMode::Partial, keys: vec![Expr::Column(input[0].clone())], aggregates };
+    let output = columns(&vec![SqlType::BigInt; 3]);
+    // Four rows for each key: neighbours, or spread over all batches.
+    let batch = |keys: &dyn Fn(i64) -> i64, b: i64| {
+        let keys = Int64Array::from_iter_values((0..4096).map(|row| keys(b * 4096 + row)));
+        Batch::new(vec![Arc::new(keys), Arc::new(Int32Array::from(vec![1; 4096]))], 4096)
+    };
+    let returned_before_the_end = |keys: &dyn Fn(i64) -> i64| {
+        let mut operator = HashAggregateOperator::new(&node, &input, &output, &cx).unwrap();
+        let mut rows = 0;
+        for b in 0..20 {
+            operator.push(batch(keys, b)).unwrap();
+            while let Some(batch) = operator.next_output().unwrap() {
+                rows += batch.rows();
+            }
+        }
+        rows
+    };
+    assert_eq!(returned_before_the_end(&|row| row / 4), 2 * 9 * 1024);
+    assert_eq!(returned_before_the_end(&|row| row % 20_480), 0);
+    let batches: Vec<Batch> = (0..20).map(|b| batch(&|row| row / 4, b)).collect();
+    let (_, results) = two_steps(&HashAggregate { mode: AggregateMode::Complete, ..node }, &input, batches, &cx);
+    let sums = sorted_text(&results);
+    assert_eq!(sums.len(), 20_480);
+    assert!(sums.iter().all(|row| row.ends_with(" 4")));
+}
+
+#[test]
 fn group_numbers_survive_wider_tables() {
     let types = vec![SqlType::Int, SqlType::String];
     let mut table = GroupTable::new(types);
