@@ -3,6 +3,7 @@
 //! Invariant: a scan returns only rows that satisfy its filters, whatever the format; what it may skip
 //! by statistics is a matter of speed.
 
+mod buffers;
 mod convert;
 pub mod csv;
 mod filter;

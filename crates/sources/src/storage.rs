@@ -18,6 +18,7 @@ use object_store::ObjectStoreExt;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
+use crate::buffers::PageBuffer;
 use crate::stores::RemoteStore;
 
 /// What holds the bytes of a file.
@@ -201,9 +202,9 @@ impl ChunkReader for ByteSource {
         }
         match &self.held {
             Held::File(file) => {
-                let mut buffer = vec![0; length];
-                file.read_exact_at(&mut buffer, start)?;
-                Ok(buffer.into())
+                let mut buffer = PageBuffer::take(length);
+                file.read_exact_at(buffer.filled(), start)?;
+                Ok(buffer.into_bytes())
             }
             Held::Memory(bytes) => Ok(bytes.slice(start as usize..start as usize + length)),
             Held::Ranges(parts) => {

@@ -85,11 +85,7 @@ macro_rules! fixed {
             const WIDTH: usize = size_of::<$ty>();
             fn decode(bytes: &[u8], out: &mut Vec<Self>) {
                 let (values, _) = bytes.as_chunks::<{ size_of::<$ty>() }>();
-                let before = out.len();
-                out.resize(before + values.len(), Self::default());
-                for (slot, value) in out[before..].iter_mut().zip(values) {
-                    *slot = <$ty>::from_le_bytes(*value);
-                }
+                out.extend(values.iter().map(|value| <$ty>::from_le_bytes(*value)));
             }
             fn pick(bytes: &[u8], positions: impl Iterator<Item = usize>, out: &mut Vec<Self>) {
                 let (values, _) = bytes.as_chunks::<{ size_of::<$ty>() }>();

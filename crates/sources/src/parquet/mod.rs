@@ -17,6 +17,8 @@ mod native;
 mod pages;
 mod rle;
 mod scan;
+mod snappy;
+mod stored;
 mod table;
 mod views;
 

@@ -13,9 +13,8 @@ use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, TimeUnit};
 use bytes::Bytes;
 use firesteel_common::{Result, SqlType};
 use parquet::basic::{Encoding, Type as PhysicalType};
-use parquet::column::page::{Page, PageReader};
+use parquet::column::page::Page;
 use parquet::errors::ParquetError;
-use parquet::file::reader::SerializedPageReader;
 
 use super::assemble::{CodedPiece, PlainPiece, floats, integers32, integers64, spread_rows};
 use super::column::ChunkRef;
@@ -23,8 +22,9 @@ use super::dictionary::{Dictionaries, Dictionary, DictionaryKey, Fixed, decode_d
 use super::distinct::only_codes;
 use super::file::{FileColumn, ParquetFile};
 use super::rle::{RleDecoder, Truncated, all_below};
+use super::snappy::Malformed;
+use super::stored::{StoredPage, StoredPages};
 use super::views::{BadValues, plain_value};
-use crate::storage::ByteSource;
 
 /// Why a page cannot be decoded.
 #[derive(Debug)]
@@ -51,6 +51,12 @@ impl From<arrow::error::ArrowError> for Damage {
 impl From<Truncated> for Damage {
     fn from(_: Truncated) -> Self {
         Damage("a page ends before its values".to_string())
+    }
+}
+
+impl From<Malformed> for Damage {
+    fn from(_: Malformed) -> Self {
+        Damage("a page is not what Snappy makes".to_string())
     }
 }
 
@@ -84,7 +90,7 @@ pub(super) struct PageState {
 
 /// A cursor on a column chunk.
 pub(crate) struct NativeCursor {
-    pages: SerializedPageReader<ByteSource>,
+    pages: StoredPages,
     dictionaries: Arc<Dictionaries>,
     key: DictionaryKey,
     dictionary: Option<Arc<Dictionary>>,
@@ -131,14 +137,9 @@ impl NativeCursor {
         ty: SqlType,
         dictionaries: Arc<Dictionaries>,
     ) -> Result<Self> {
-        let metadata = file.metadata();
-        let group = metadata.row_group(chunk.group);
-        let meta = group.column(column.leaf);
-        let locations = metadata.page_index().and_then(|i| i.page_locations(chunk.group, column.leaf).cloned());
-        let rows = group.num_rows().max(0) as usize;
-        let pages = SerializedPageReader::new(Arc::new(chunk.source.clone()), meta, rows, locations);
+        let meta = file.metadata().row_group(chunk.group).column(column.leaf);
         Ok(Self {
-            pages: pages.map_err(|e| file.source.damaged(&e))?,
+            pages: StoredPages::new(file, column, chunk)?,
             dictionaries,
             key: (part, chunk.group, column.leaf),
             dictionary: None,
@@ -220,16 +221,15 @@ impl NativeCursor {
                 continue;
             }
             self.page = None;
-            let next = self.pages.peek_next_page()?.ok_or(Truncated)?;
-            if next.is_dict {
-                self.read_dictionary()?;
-                continue;
-            }
-            match next.num_rows.or(next.num_levels).filter(|n| *n <= rows) {
-                Some(n) => {
-                    self.pages.skip_next_page()?;
-                    rows -= n;
-                }
+            match self.pages.peek()? {
+                Some(next) if next.is_dict => self.pass_dictionary()?,
+                Some(next) => match next.num_rows.or(next.num_levels).filter(|n| *n <= rows) {
+                    Some(n) => {
+                        self.pages.skip(n)?;
+                        rows -= n;
+                    }
+                    None => self.load_page()?,
+                },
                 None => self.load_page()?,
             }
         }
@@ -246,16 +246,11 @@ impl NativeCursor {
         Ok((page, n, &mut self.codes, self.dictionary.as_ref()))
     }
 
-    /// The dictionary page is next: takes it from the cache if another morsel has read it.
-    fn read_dictionary(&mut self) -> Result<(), Damage> {
-        if let Some(known) = self.dictionaries.get(self.key) {
-            self.pages.skip_next_page()?;
-            self.dictionary = Some(known);
-            return Ok(());
-        }
-        // It is read only when codes come: a chunk whose later pages are plain may not need it.
-        self.pages.skip_next_page()?;
-        Ok(())
+    /// The dictionary page is next. It is read only when codes come: another morsel may have read it, and a chunk
+    /// whose later pages are plain may not need it.
+    fn pass_dictionary(&mut self) -> Result<(), Damage> {
+        self.dictionary = self.dictionaries.get(self.key);
+        self.pages.skip(0)
     }
 
     fn need_dictionary(&mut self) -> Result<(), Damage> {
@@ -267,47 +262,20 @@ impl NativeCursor {
             return Ok(());
         }
         let missing = || Damage("a page refers to a dictionary that is not there".to_string());
-        let page = self.pages.take_deferred_dictionary()?.ok_or_else(missing)?;
-        let Page::DictionaryPage { buf, num_values, .. } = page else { return Err(missing()) };
-        let bytes = buf.len();
-        let dictionary = decode_dictionary(buf, num_values as usize, self.physical, &self.ty)?;
-        self.dictionary = Some(self.dictionaries.insert(self.key, Arc::new(dictionary), bytes));
+        let (bytes, values) = self.pages.dictionary()?.ok_or_else(missing)?;
+        let length = bytes.len();
+        let dictionary = decode_dictionary(bytes, values, self.physical, &self.ty)?;
+        self.dictionary = Some(self.dictionaries.insert(self.key, Arc::new(dictionary), length));
         Ok(())
     }
 
     fn load_page(&mut self) -> Result<(), Damage> {
-        while self.pages.peek_next_page()?.ok_or(Truncated)?.is_dict {
-            self.read_dictionary()?;
+        while self.pages.peek()?.is_some_and(|next| next.is_dict) {
+            self.pass_dictionary()?;
         }
-        let page = self.pages.get_next_page()?.ok_or(Truncated)?;
-        let encoding = page.encoding();
-        let rows = page.num_values() as usize;
-        let (validity, values) = match page {
-            Page::DataPage { buf, def_level_encoding, .. } if self.nullable => {
-                if def_level_encoding != Encoding::RLE {
-                    return Err(Damage(format!("levels in the encoding {def_level_encoding} are not supported")));
-                }
-                let length = buf.get(..4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes).ok_or(Truncated)?;
-                let end = 4 + length as usize;
-                if end > buf.len() {
-                    return Err(Truncated.into());
-                }
-                (RleDecoder::new(buf.slice(4..end), 1).read_validity(rows)?, buf.slice(end..))
-            }
-            Page::DataPage { buf, .. } => (None, buf),
-            Page::DataPageV2 { buf, def_levels_byte_len, rep_levels_byte_len, num_nulls, .. } => {
-                let start = rep_levels_byte_len as usize;
-                let end = start + def_levels_byte_len as usize;
-                if end > buf.len() {
-                    return Err(Truncated.into());
-                }
-                let nulls = self.nullable && num_nulls > 0;
-                let levels = nulls.then(|| RleDecoder::new(buf.slice(start..end), 1));
-                let validity = levels.map(|mut l| l.read_validity(rows)).transpose()?.flatten();
-                (validity, buf.slice(end..))
-            }
-            Page::DictionaryPage { .. } => return Err(Damage("a second dictionary page".to_string())),
-        };
+        let stored = self.pages.next()?;
+        let (encoding, rows) = (stored.page.encoding(), stored.page.num_values() as usize);
+        let (validity, values) = self.levels(&stored, rows)?;
         let values = match encoding {
             Encoding::PLAIN => Values::Plain(values),
             #[allow(deprecated, reason = "older writers use this name for dictionary codes")]
@@ -323,6 +291,35 @@ impl NativeCursor {
         };
         self.page = Some(PageState { rows, at: 0, validity, values });
         Ok(())
+    }
+
+    /// The validity of the rows of a page, `None` if all are valid, and the bytes after the levels.
+    fn levels(&self, stored: &StoredPage, rows: usize) -> Result<(Option<NullBuffer>, Bytes), Damage> {
+        match &stored.page {
+            Page::DataPage { def_level_encoding, .. } if self.nullable => {
+                if *def_level_encoding != Encoding::RLE {
+                    return Err(Damage(format!("levels in the encoding {def_level_encoding} are not supported")));
+                }
+                let bytes = stored.values(0)?;
+                let length = bytes.get(..4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes).ok_or(Truncated)?;
+                let end = 4 + length as usize;
+                let values = stored.values(end)?;
+                Ok((RleDecoder::new(bytes.slice(4..end), 1).read_validity(rows)?, values))
+            }
+            Page::DataPage { .. } => Ok((None, stored.values(0)?)),
+            Page::DataPageV2 { buf, def_levels_byte_len, rep_levels_byte_len, num_nulls, .. } => {
+                let start = *rep_levels_byte_len as usize;
+                let end = start + *def_levels_byte_len as usize;
+                if end > buf.len() {
+                    return Err(Truncated.into());
+                }
+                let nulls = self.nullable && *num_nulls > 0;
+                let levels = nulls.then(|| RleDecoder::new(buf.slice(start..end), 1));
+                let validity = levels.map(|mut l| l.read_validity(rows)).transpose()?.flatten();
+                Ok((validity, stored.values(end)?))
+            }
+            Page::DictionaryPage { .. } => Err(Damage("a second dictionary page".to_string())),
+        }
     }
 
     fn read_fixed<T: Fixed>(&mut self, rows: usize) -> Result<(Vec<T>, Option<NullBuffer>), Damage> {
@@ -442,16 +439,12 @@ fn gather<T: Fixed>(
     out: &mut Vec<T>,
 ) -> Result<(), Damage> {
     codes.resize(CODES, 0);
-    let mut at = out.len();
-    out.resize(at + n, T::default());
-    while at < out.len() {
-        let run = CODES.min(out.len() - at);
-        let codes = &mut codes[..run];
+    let mut left = n;
+    while left > 0 {
+        let codes = &mut codes[..CODES.min(left)];
         read_codes(decoder, codes, dictionary.len())?;
-        for (slot, code) in out[at..at + run].iter_mut().zip(&*codes) {
-            *slot = dictionary[*code as usize];
-        }
-        at += run;
+        out.extend(codes.iter().map(|code| dictionary[*code as usize]));
+        left -= codes.len();
     }
     Ok(())
 }
