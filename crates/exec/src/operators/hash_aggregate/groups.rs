@@ -1,8 +1,8 @@
 //! Numbers the groups: from key rows to dense group numbers, counted from 0 in order of first sight.
 //!
 //! The table is chosen from the data. Keys that fit a word of 64 or 128 bits are packed (numbers, dates,
-//! short strings), by their types or else by the range of their values; long strings that repeat are numbered, and
-//! their numbers packed; all others are encoded as bytes. When a batch does not fit (the first NULL of a column, a
+//! short strings), by their types or else by the range of their values; long strings that follow from the other keys are
+//! only compared, those that repeat are numbered, and their numbers packed; all others are encoded as bytes. When a batch does not fit (the first NULL of a column, a
 //! longer string, a number outside of the range), the groups move to another table in order, so that their numbers stay.
 //!
 //! NULL is equal to NULL here, NaN to NaN, and -0.0 to 0.0; keys are returned in that normal form.
@@ -12,6 +12,7 @@ use arrow::compute::take;
 use firesteel_common::{Error, Result, SqlType};
 
 use super::bytes::ByteTable;
+use super::determined::{DeterminedTable, Fit};
 use super::fields::Extent;
 use super::interned::Interned;
 use super::packed::Packed;
@@ -24,6 +25,8 @@ pub(super) struct GroupTable {
     /// Columns in which a NULL was seen.
     nullable: Vec<bool>,
     texts: Texts,
+    /// Whether texts were seen that do not follow from the other keys.
+    undetermined: bool,
     table: Table,
 }
 
@@ -45,6 +48,7 @@ enum Table {
     /// No keys: one group.
     Single,
     Packed(Packed),
+    Determined(DeterminedTable),
     Interned(Interned),
     Bytes(ByteTable),
 }
@@ -54,7 +58,7 @@ impl GroupTable {
         // A column of type VOID has nothing but NULLs.
         let nullable = types.iter().map(|ty| *ty == SqlType::Void).collect();
         let table = if types.is_empty() { Table::Single } else { Table::Unset };
-        Self { types, nullable, texts: Texts::Short, table }
+        Self { types, nullable, texts: Texts::Short, undetermined: false, table }
     }
 
     /// Number of groups.
@@ -63,6 +67,7 @@ impl GroupTable {
             Table::Unset => 0,
             Table::Single => 1,
             Table::Packed(table) => table.len(),
+            Table::Determined(table) => table.len(),
             Table::Interned(table) => table.len(),
             Table::Bytes(table) => table.len(),
         }
@@ -73,6 +78,7 @@ impl GroupTable {
         match &self.table {
             Table::Unset | Table::Single => 0,
             Table::Packed(table) => table.memory(),
+            Table::Determined(table) => table.memory(),
             Table::Interned(table) => table.memory(),
             Table::Bytes(table) => table.memory(),
         }
@@ -89,11 +95,18 @@ impl GroupTable {
         }
     }
 
+    /// Whether texts have followed from the other keys so far, and only those are packed.
+    #[cfg(test)]
+    pub(super) fn is_determined(&self) -> bool {
+        matches!(self.table, Table::Determined(_))
+    }
+
     /// Forgets all groups; keeps the memory.
     pub(super) fn clear(&mut self) {
         match &mut self.table {
             Table::Unset | Table::Single => {}
             Table::Packed(table) => table.clear(),
+            Table::Determined(table) => table.clear(),
             Table::Interned(table) => table.clear(),
             Table::Bytes(table) => table.clear(),
         }
@@ -160,15 +173,16 @@ impl GroupTable {
     }
 
     fn intern_values(&mut self, columns: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<()> {
-        let mut fits = false;
-        if !matches!(self.table, Table::Unset) {
-            fits = self.try_intern(columns, rows, groups)?;
+        // A table that is chosen for a batch takes it, but for the one that is chosen on trial.
+        let mut fits = !matches!(self.table, Table::Unset) && self.try_intern(columns, rows, groups)?;
+        for _ in 0..2 {
+            if !fits {
+                self.move_for(columns, rows)?;
+                fits = self.try_intern(columns, rows, groups)?;
+            }
         }
         if !fits {
-            self.move_for(columns, rows)?;
-            if !self.try_intern(columns, rows, groups)? {
-                return Err(Error::internal("a table of groups was chosen that is too narrow"));
-            }
+            return Err(Error::internal("a table of groups was chosen that is too narrow"));
         }
         if matches!(&self.table, Table::Interned(table) if !table.pays()) {
             self.texts = Texts::Unique;
@@ -185,6 +199,11 @@ impl GroupTable {
         let normal = || columns.iter().zip(types).map(|(c, ty)| normalised(c, ty)).collect::<Result<Vec<_>>>();
         match &mut self.table {
             Table::Packed(table) => table.intern(&normal()?, rows, groups),
+            Table::Determined(table) => {
+                let fit = table.intern(&normal()?, rows, groups)?;
+                self.undetermined |= fit == Fit::Undetermined;
+                Ok(fit == Fit::Fits)
+            }
             Table::Interned(table) => table.intern(types, columns, rows, groups),
             Table::Bytes(table) => table.intern(types, &normal()?, rows, groups).map(|()| true),
             Table::Unset | Table::Single => Err(Error::internal("a table of groups was not chosen")),
@@ -208,6 +227,11 @@ impl GroupTable {
         if self.texts == Texts::Short {
             self.texts = Texts::Long;
         }
+        if !self.undetermined
+            && let Some(table) = DeterminedTable::plan(types, nullable, &extents)
+        {
+            return Ok(Table::Determined(table));
+        }
         // One text alone would be looked up twice.
         let numbers = self.len() + rows;
         if self.texts != Texts::Unique
@@ -224,11 +248,17 @@ impl GroupTable {
         let groups = self.len();
         let keys = self.keys(0, groups)?;
         self.table = self.choose(&keys, columns, rows)?;
-        if groups > 0 {
-            let fits = self.try_intern(&keys, groups, &mut Vec::with_capacity(groups))?;
-            if !fits || self.len() != groups {
-                return Err(Error::internal("groups changed when their table did"));
-            }
+        if groups == 0 {
+            return Ok(());
+        }
+        let mut numbers = Vec::with_capacity(groups);
+        let mut fits = self.try_intern(&keys, groups, &mut numbers)?;
+        if !fits && self.undetermined {
+            self.table = self.choose(&keys, columns, rows)?;
+            fits = self.try_intern(&keys, groups, &mut numbers)?;
+        }
+        if !fits || self.len() != groups {
+            return Err(Error::internal("groups changed when their table did"));
         }
         Ok(())
     }
@@ -238,6 +268,7 @@ impl GroupTable {
         match &self.table {
             Table::Unset | Table::Single => Ok(Vec::new()),
             Table::Packed(table) => table.keys(&self.types, offset, rows),
+            Table::Determined(table) => table.keys(offset, rows),
             Table::Interned(table) => table.keys(offset, rows),
             Table::Bytes(table) => table.keys(&self.types, offset, rows),
         }

@@ -12,6 +12,7 @@
 //! little, since keys that come back much later look new at first.
 
 mod bytes;
+mod determined;
 mod fields;
 mod gather;
 mod groups;

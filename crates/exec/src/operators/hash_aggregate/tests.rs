@@ -147,7 +147,7 @@ fn clustered_rows_need_a_small_table() {
         }
         rows
     };
-    assert_eq!(returned_before_the_end(&|row| row / 4), 2 * 9 * 1024);
+    assert_eq!(returned_before_the_end(&|row| row / 4), 2 * CLUSTERED_GROUPS);
     assert_eq!(returned_before_the_end(&|row| row % 20_480), 0);
     let batches: Vec<Batch> = (0..20).map(|b| batch(&|row| row / 4, b)).collect();
     let (_, results) = two_steps(&HashAggregate { mode: AggregateMode::Complete, ..node }, &input, batches, &cx);
@@ -384,4 +384,48 @@ fn keys_of_all_types_are_numbered_as_by_bytes() {
         let some: Vec<Vec<ArrayRef>> = batches.iter().map(|columns| columns[keys.clone()].to_vec()).collect();
         same_as_bytes(&types[keys], &some);
     }
+}
+
+/// Two numbers and two texts, by row.
+fn people(rows: impl Iterator<Item = (i64, Option<&'static str>, &'static str)> + Clone) -> Vec<ArrayRef> {
+    vec![
+        Arc::new(Int64Array::from_iter_values(rows.clone().map(|row| row.0))),
+        Arc::new(StringViewArray::from_iter(rows.clone().map(|row| row.1))),
+        Arc::new(BinaryViewArray::from_iter_values(rows.map(|row| row.2.as_bytes()))),
+    ]
+}
+
+#[test]
+fn texts_that_follow_from_a_number_are_only_compared() {
+    let types = [SqlType::BigInt, SqlType::String, SqlType::Binary];
+    const NAMES: [Option<&str>; 3] = [Some("a name that no word holds"), None, Some("")];
+    let follow =
+        |n: i64| (n, NAMES[n as usize % 3], ["short", "an address that is longer than a word"][n as usize % 2]);
+    let batches: Vec<Vec<ArrayRef>> =
+        (0..4).map(|b| people((0..500).map(move |row| follow((row * 7 + b * 100) % 300)))).collect();
+    let mut table = GroupTable::new(types.to_vec());
+    for batch in &batches {
+        table.intern(batch, 500, &mut Vec::new()).unwrap();
+    }
+    assert!(table.is_determined());
+    assert_eq!(table.len(), 300);
+    same_as_bytes(&types, &batches);
+    // NULL in the place of a text, another text, and a number out of range, each in a later batch.
+    let odd = |odd: (i64, Option<&'static str>, &'static str)| {
+        let mut batches = batches.clone();
+        batches.push(people((0..50).map(follow).chain([odd]).chain((0..50).map(follow))));
+        batches.push(batches[0].clone());
+        batches
+    };
+    for odd in [
+        odd((3, None, "an address that is longer than a word")),
+        odd((4, NAMES[1], "shorT")),
+        odd((i64::MIN, None, "")),
+    ] {
+        same_as_bytes(&types, &odd);
+    }
+    // Groups that another table has made.
+    let short = people([(1, Some("x"), "y"), (1, Some("z"), "y")].into_iter());
+    same_as_bytes(&types, &[short.clone(), batches[0].clone(), batches[1].clone()]);
+    same_as_bytes(&types, &[short.iter().map(|column| column.slice(0, 1)).collect(), batches[3].clone()]);
 }
