@@ -83,6 +83,8 @@ pub struct ScanMetrics {
     pub groups_pruned: AtomicU64,
     /// Pages of other row groups that were not read, because of the page index and filters.
     pub pages_pruned: AtomicU64,
+    /// Runtime filters that let so many rows pass that they were dropped.
+    pub filters_dropped: AtomicU64,
 }
 
 impl ScanMetrics {

@@ -1,7 +1,6 @@
 //! EXPLAIN: plans as text, before a query ran. What a query did is in [`crate::analyze`].
 
 use firesteel_common::{Error, ExchangeId, ExchangeStats, Result};
-use firesteel_optimizer::optimizer::Optimizer;
 use firesteel_optimizer::rule::OptimizerContext;
 use firesteel_optimizer::stage_planner::{Facts, StagePlanner};
 use firesteel_plan::display::{DisplayOptions, logical_text, physical_formatted, physical_text_with, under};
@@ -10,7 +9,7 @@ use futures::StreamExt;
 
 use crate::analyze::analyzed;
 use crate::dataframe::DataFrame;
-use crate::query::plan_facts;
+use crate::query::optimized;
 use crate::resolve::CatalogStats;
 
 /// What EXPLAIN shows.
@@ -93,15 +92,10 @@ async fn plan(df: &DataFrame) -> Result<Planned> {
     let config = session.config();
     let eval = session.eval_context(&config);
     let stats = CatalogStats(session.catalog().clone());
-    let sampled = {
-        let facts = Default::default();
-        let cx = OptimizerContext { config: &config, ids: session.ids(), eval: &eval, tables: &stats, facts: &facts };
-        Optimizer::once(df.plan().clone(), &cx)?
-    };
-    let facts = plan_facts(&sampled, session, &config, eval.clone()).await?;
+    let (optimized, facts) = optimized(df, &config, &stats, &eval).await?;
     let cx = OptimizerContext { config: &config, ids: session.ids(), eval: &eval, tables: &stats, facts: &facts };
-    let mut planner = StagePlanner::new(sampled.clone(), df.output());
+    let mut planner = StagePlanner::new(optimized.clone(), df.output());
     planner.step(&NoFacts { workers: config.threads, memory_limit: config.memory_limit }, &cx)?;
     let physical = planner.initial_plan().cloned().ok_or_else(|| Error::internal("no initial plan"))?;
-    Ok(Planned { optimized: sampled, physical })
+    Ok(Planned { optimized, physical })
 }

@@ -338,16 +338,7 @@ impl Run {
         let session = self.df.session().clone();
         let stats = Arc::new(CatalogStats(session.catalog().clone()));
         let ids = session.ids().clone();
-        let mut facts = PlanFacts::default();
-        let cx = OptimizerContext {
-            config: &self.config,
-            ids: &ids,
-            eval: &self.services.eval,
-            tables: &*stats,
-            facts: &facts,
-        };
-        let plan = Optimizer::once(self.df.plan().clone(), &cx)?;
-        facts = plan_facts(&plan, &session, &self.config, self.services.eval.clone()).await?;
+        let (plan, facts) = optimized(&self.df, &self.config, &stats, &self.services.eval).await?;
         self.handle.0.outcome.lock().optimized = Some(Arc::new(plan.clone()));
         let optimized = self.handle.elapsed();
         let history_path = self.config.history_path.clone();
@@ -372,13 +363,24 @@ impl Run {
     }
 }
 
-/// What a plan that is not going to run can know: samples of its scans, and what earlier queries have counted.
-pub(crate) async fn plan_facts(
-    plan: &LogicalPlan,
-    session: &Session,
+/// The optimised plan of a query that has not started, and what can be known of it before: samples of its scans, which
+/// joins are ordered by, and what earlier queries have counted.
+pub(crate) async fn optimized(
+    df: &DataFrame,
     config: &Config,
-    eval: EvalContext,
-) -> Result<PlanFacts> {
+    stats: &CatalogStats,
+    eval: &EvalContext,
+) -> Result<(LogicalPlan, PlanFacts)> {
+    let session = df.session();
+    let nothing = PlanFacts::default();
+    let cx = OptimizerContext { config, ids: session.ids(), eval, tables: stats, facts: &nothing };
+    let plan = Optimizer::once(df.plan().clone(), &cx)?;
+    let facts = plan_facts(&plan, session, config, eval.clone()).await?;
+    let plan = Optimizer::sampled(plan, &OptimizerContext { facts: &facts, ..cx })?;
+    Ok((plan, facts))
+}
+
+async fn plan_facts(plan: &LogicalPlan, session: &Session, config: &Config, eval: EvalContext) -> Result<PlanFacts> {
     let context = ScanContext {
         eval,
         batch_rows: config.batch_rows,

@@ -18,6 +18,14 @@ impl Optimizer {
         run(&rules::every_step(), plan, cx, false)
     }
 
+    /// Applies the rules that look at estimates once more before the query starts, with what samples have told since.
+    pub fn sampled(plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Result<LogicalPlan> {
+        if cx.facts.selectivity.is_empty() {
+            return Ok(plan);
+        }
+        run(&rules::every_step(), plan, cx, false)
+    }
+
     /// Applies the rules that look at estimates and facts, again when a stage has ended.
     pub fn every_step(plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Result<LogicalPlan> {
         run(&rules::every_step(), plan, cx, true)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use firesteel_common::{ColumnId, IdGenerator, Scalar};
+use firesteel_common::{ColumnId, IdGenerator, Scalar, SqlType};
 use firesteel_expr::{ColumnRef, Expr, op};
 use firesteel_plan::{JoinKey, JoinKind, LogicalOp, LogicalPlan};
 
@@ -292,4 +292,21 @@ pub(crate) fn right_is_unique(on: &[JoinKey], join: &LogicalPlan) -> bool {
     let Some(right) = join.inputs.get(1) else { return false };
     let compared: BTreeSet<ColumnId> = on.iter().filter_map(|k| k.right.as_column()).map(|c| c.id).collect();
     unique_keys(right).iter().any(|key| key.is_subset(&compared))
+}
+
+/// The column that `expr` has the value of: a column, or one of whole numbers as a wider type.
+pub(crate) fn value_column(expr: &Expr) -> Option<&ColumnRef> {
+    match expr {
+        Expr::Cast { input, to, .. } => {
+            let column = input.as_column()?;
+            let widened = are_integers(&column.ty, to) && column.ty.default_width() <= to.default_width();
+            widened.then_some(column)
+        }
+        other => other.as_column(),
+    }
+}
+
+/// Whether values of both types are whole numbers, which are told apart by value and not by type.
+pub(crate) fn are_integers(a: &SqlType, b: &SqlType) -> bool {
+    a.is_integer() && b.is_integer()
 }

@@ -20,6 +20,12 @@ pub struct Estimate {
 pub struct ColumnEstimate {
     /// Distinct values, not counting NULL.
     pub distinct: Option<f64>,
+    /// Distinct values among which a partner is looked for: those that the column had before filters on other columns
+    /// took rows away. `None`: as many as `distinct`.
+    pub domain: Option<f64>,
+    /// Columns whose values have filtered this one at run time, and how many values that were: a row that is left has
+    /// a partner there.
+    pub matched: Vec<(ColumnId, f64)>,
     /// Lower bound.
     pub min: Option<Scalar>,
     /// Upper bound.

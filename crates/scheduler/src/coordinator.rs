@@ -290,8 +290,12 @@ impl QueryCoordinator {
 
 fn describe_scan(metrics: &firesteel_catalog::ScanMetrics) -> String {
     let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let dropped = match read(&metrics.filters_dropped) {
+        0 => String::new(),
+        filters => format!(", useless runtime filters dropped {filters}"),
+    };
     format!(
-        "rows decoded {}, rows pruned {}, row groups pruned {}, pages pruned {}, read {}",
+        "rows decoded {}, rows pruned {}, row groups pruned {}, pages pruned {}, read {}{dropped}",
         show::count(read(&metrics.rows)),
         show::count(read(&metrics.rows_pruned)),
         show::count(read(&metrics.groups_pruned)),

@@ -11,6 +11,7 @@ use firesteel_plan::{AggregateMode, HashJoin, JoinKind, PhysicalOp, PhysicalPlan
 
 use super::{Described, Lowering};
 use crate::rule::OptimizerContext;
+use crate::util::value_column;
 
 /// A filter that is expected to let a greater part of the rows pass is not worth its cost.
 pub(super) const WORTHWHILE: f64 = 0.7;
@@ -70,13 +71,13 @@ impl Lowering<'_> {
         };
         let build_rows = plan.inputs.get(join.build.index()).map_or(0.0, |build| build.estimate.rows);
         let (build_stats, probe_stats) = (&build_logical.stats, &probe_logical.stats);
-        let distinct = |stats: &Statistics, expr: &Expr| stats.columns.get(&expr.as_column()?.id)?.distinct;
+        let distinct = |stats: &Statistics, expr: &Expr| stats.columns.get(&value_column(expr)?.id)?.distinct;
         for (i, key) in join.on.iter().enumerate() {
             let (build_key, probe_key) = match probe {
                 Side::Left => (&key.right, &key.left),
                 Side::Right => (&key.left, &key.right),
             };
-            let (Some(column), false) = (probe_key.as_column(), key.null_safe) else { continue };
+            let (Some(column), false) = (value_column(probe_key), key.null_safe) else { continue };
             let Some(input) = plan.inputs.get_mut(probe.index()) else { continue };
             let build = distinct(build_stats, build_key).map_or(build_rows, |d| d.min(build_rows));
             let expected = Expected { build, probe: distinct(probe_stats, probe_key) };

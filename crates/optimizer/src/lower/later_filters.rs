@@ -20,12 +20,13 @@ use firesteel_plan::{FilterSource, HashJoin, JoinKind, PhysicalOp, PhysicalPlan,
 use super::filters::{WORTHWHILE, drops_unmatched_probe, take};
 use super::{Lowering, StartedExchange};
 use crate::rule::OptimizerContext;
+use crate::util::{are_integers, value_column};
 
 /// Name for `spark.sql.adaptive.optimizer.excludedRules`.
 const RULE: &str = "InjectRuntimeFilter";
 /// More keys are not worth another pass over them.
 const MAX_KEYS: f64 = 4_000_000.0;
-/// A scan does not wait for a build side with a greater share of its rows.
+/// A scan does not wait for a build side that may have a greater share of the values of its column.
 const SHARE_TO_WAIT: f64 = 0.25;
 /// A scan of fewer rows does not wait.
 const ROWS_TO_WAIT: f64 = 32_768.0;
@@ -148,7 +149,8 @@ impl Walk<'_> {
         let probe = join.build.other();
         let from_above = sides.clone();
         for key in &join.on {
-            let (Some(left), Some(right), false) = (key.left.as_column(), key.right.as_column(), key.null_safe) else {
+            let (Some(left), Some(right), false) = (value_column(&key.left), value_column(&key.right), key.null_safe)
+            else {
                 continue;
             };
             let columns = [left, right];
@@ -188,8 +190,9 @@ impl Walk<'_> {
         let (Wish { column, source, .. }, rows) = (wish, plan.estimate.rows);
         let PhysicalOp::Scan { request, .. } = &mut plan.op else { return };
         let all = self.distinct.get(&column.id).copied().unwrap_or(rows);
+        let alike = column.ty == source.key.ty || are_integers(&column.ty, &source.key.ty);
         // Rows that a limit counts must not go missing.
-        if request.limit.is_some() || column.ty != source.key.ty || source.rows > WORTHWHILE * all {
+        if request.limit.is_some() || !alike || source.rows > WORTHWHILE * all {
             return;
         }
         match source.finished {
@@ -202,7 +205,7 @@ impl Walk<'_> {
                     self.found.filters.insert(id, FilterSource { id, exchange, column: position });
                 }
             }
-            None if self.cx.config.adaptive && rows >= ROWS_TO_WAIT && source.rows < SHARE_TO_WAIT * rows => {
+            None if self.cx.config.adaptive && rows >= ROWS_TO_WAIT && source.rows < SHARE_TO_WAIT * all => {
                 self.found.holds.entry(writer).or_insert_with(|| {
                     format!(
                         "held back until the values of {} are known: about {:.0} of them, to filter a scan of \

@@ -1,9 +1,9 @@
 //! Filters that finished stages make for scans of later ones, and scans that wait for them.
 
-use firesteel_common::ExchangeId;
-use firesteel_expr::ColumnRef;
+use firesteel_common::{ExchangeId, SqlType};
+use firesteel_expr::{ColumnRef, Expr};
 use firesteel_plan::display::stage_text;
-use firesteel_plan::{FilterSource, JoinKind, LogicalPlan};
+use firesteel_plan::{FilterSource, JoinKind, LogicalOp, LogicalPlan, Scan};
 
 use super::Step;
 use super::tests::Query;
@@ -105,4 +105,25 @@ fn an_excluded_rule_makes_no_filter() {
     let (plan, _) = counted_join(&mut query, JoinKind::Inner, 10_000_000, 1_000);
     let step = query.step(&mut query.planner(plan));
     assert!(!held(&step) && step.start.len() == 2);
+}
+
+#[test]
+fn keys_of_another_width_filter_too() {
+    let mut query = Query::new(&[]);
+    let (big, [mut bk, bv]) = query.table("big", 10_000_000);
+    let (small, [sk, _]) = query.table("small", 1_000);
+    bk.ty = SqlType::Int;
+    let LogicalPlan { id, op: LogicalOp::Scan(scan), .. } = big else { panic!("not a scan") };
+    let columns = vec![bk.clone(), bv];
+    let scan = Scan { columns: columns.clone(), source: columns, ..scan };
+    let counted = query.count_by(LogicalPlan::leaf(id, LogicalOp::Scan(scan)), Some(&bk));
+    let mut plan = query.join(JoinKind::Inner, counted, small, &bk, &sk);
+    let LogicalOp::Join { on, .. } = &mut plan.op else { panic!("not a join") };
+    on[0].left = Expr::Column(bk).cast_to(&SqlType::BigInt);
+    let mut planner = query.planner(plan);
+    let step = query.step(&mut planner);
+    assert!(held(&step) && step.start.len() == 1, "{:?}", tables(&step));
+    query.finish(0, vec![204]);
+    let step = query.step(&mut planner);
+    assert_eq!(step.start[0].filters.len(), 1, "{:?}", tables(&step));
 }

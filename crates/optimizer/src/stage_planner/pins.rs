@@ -1,10 +1,12 @@
 //! Pinned leaves: where they are put, and what is known of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use firesteel_common::{Error, ExchangeId, NodeId, Result};
-use firesteel_plan::{AggregateMode, LogicalOp, LogicalPlan, PhysicalOp, PhysicalPlan, Pinned, Statistics};
+use firesteel_common::{ColumnId, Error, ExchangeId, NodeId, Result};
+use firesteel_plan::{
+    AggregateMode, ColumnEstimate, LogicalOp, LogicalPlan, PhysicalOp, PhysicalPlan, Pinned, Statistics,
+};
 
 use super::StagePlanner;
 use crate::rule::OptimizerContext;
@@ -37,7 +39,28 @@ impl StagePlanner {
     /// Marks pins whose exchanges have finished, and gives them what was counted.
     pub(super) fn update_pins(&mut self, cx: &OptimizerContext<'_>) {
         let plan = std::mem::replace(&mut self.logical, LogicalPlan::empty(NodeId(0), Vec::new()));
-        self.logical = self.updated(plan, cx);
+        let values = distinct_values(&plan);
+        self.logical = self.updated(plan, &values, cx);
+    }
+
+    /// Rows that a filter of another stage has taken away are not counted: the join that the filter is for will find a
+    /// partner for every row that is left.
+    fn set_matched(&self, pinned: &mut Pinned, values: &BTreeMap<ColumnId, f64>) {
+        for stage in pinned.physical.reads().iter().filter_map(|(id, _)| self.stages.get(id.0 as usize)) {
+            stage.plan.visit(&mut |node| {
+                let PhysicalOp::Scan { request, .. } = &node.op else { return };
+                for (filter, position) in &request.runtime_filters {
+                    let column = request.filter_columns.get(*position).map(|(column, _)| column.id);
+                    let source = stage.filters.iter().find(|source| source.id == *filter);
+                    let key = source.and_then(|s| self.started.get(&s.exchange)?.columns.get(s.column));
+                    if let (Some(column), Some(key)) = (column.and_then(|id| pinned.stats.columns.get_mut(&id)), key)
+                        && let Some(count) = values.get(&key.id)
+                    {
+                        column.matched.push((key.id, *count));
+                    }
+                }
+            });
+        }
     }
 
     /// Gives nodes of subtrees that a rule has copied ids of their own: a pin is found by its id.
@@ -46,8 +69,13 @@ impl StagePlanner {
         number_copies(&mut self.logical, &mut seen, cx);
     }
 
-    fn updated(&self, mut plan: LogicalPlan, cx: &OptimizerContext<'_>) -> LogicalPlan {
-        plan.inputs = plan.inputs.into_iter().map(|input| self.updated(input, cx)).collect();
+    fn updated(
+        &self,
+        mut plan: LogicalPlan,
+        values: &BTreeMap<ColumnId, f64>,
+        cx: &OptimizerContext<'_>,
+    ) -> LogicalPlan {
+        plan.inputs = plan.inputs.into_iter().map(|input| self.updated(input, values, cx)).collect();
         if let LogicalOp::Pinned(pinned) = &mut plan.op
             && !pinned.finished
             && pinned.physical.reads().iter().all(|(id, _)| self.ended.contains(id))
@@ -57,6 +85,7 @@ impl StagePlanner {
                 && let Some(measured) = self.measure(&pinned.physical, pinned.stats.rows)
             {
                 set_rows(&mut pinned.stats, measured);
+                self.set_matched(pinned, values);
             }
         }
         plan
@@ -102,6 +131,18 @@ impl StagePlanner {
     pub(super) fn is_finished(&self, exchange: ExchangeId) -> bool {
         self.ended.contains(&exchange)
     }
+}
+
+/// By column of what has started: how many values it has.
+fn distinct_values(plan: &LogicalPlan) -> BTreeMap<ColumnId, f64> {
+    let mut values = BTreeMap::new();
+    plan.visit(&mut |node| {
+        if let LogicalOp::Pinned(pinned) = &node.op {
+            let count = |(id, c): (&ColumnId, &ColumnEstimate)| Some((*id, c.distinct?.min(pinned.stats.rows)));
+            values.extend(pinned.stats.columns.iter().filter_map(count));
+        }
+    });
+    values
 }
 
 fn number_copies(plan: &mut LogicalPlan, seen: &mut BTreeSet<NodeId>, cx: &OptimizerContext<'_>) {

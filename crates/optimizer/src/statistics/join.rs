@@ -1,15 +1,19 @@
 //! Cardinalities of joins.
 
 use firesteel_expr::{Expr, op};
-use firesteel_plan::{JoinKey, JoinKind, Statistics};
+use firesteel_plan::{ColumnEstimate, JoinKey, JoinKind, Statistics};
+
+use crate::util::value_column;
 
 use super::{default_column, expression_estimate, keeps_left_rows, scaled, selectivity, with_rows};
 
 /// Rows of the inner join of two inputs on `on`.
 ///
 /// `|L| * |R| / max(d(L), d(R))`, where `d` is the number of different keys of a side: the product
-/// over the columns, but no more than the side has rows. With one row per key on one side, this is
-/// the number of rows of the other side times the fraction of keys that are left.
+/// over the columns, but no more than the side has rows. Of one column it is the number of values before
+/// filters on other columns (the *domain*): two sides that were filtered independently share few of
+/// the keys that each has left. With one row per key on one side, this is the number of rows of the
+/// other side times the fraction of keys that are left.
 pub fn join_rows(on: &[JoinKey], left: &Statistics, right: &Statistics) -> f64 {
     if on.is_empty() {
         return left.rows * right.rows;
@@ -24,8 +28,24 @@ pub fn join_rows(on: &[JoinKey], left: &Statistics, right: &Statistics) -> f64 {
             .product();
         product.min(side.rows.max(1.0))
     };
-    let (left_keys, right_keys) = (keys(left, |k| &k.left), keys(right, |k| &k.right));
-    left.rows * right.rows / left_keys.max(right_keys).max(1.0)
+    let combined = keys(left, |k| &k.left).max(keys(right, |k| &k.right));
+    let among = on.iter().map(|key| candidates(key, left, right));
+    let among = if on.len() == 1 { among.fold(1.0, f64::max) } else { among.fold(combined, f64::max) };
+    left.rows * right.rows / among.max(1.0)
+}
+
+/// Number of values among which a key of one side finds one of the other.
+fn candidates(key: &JoinKey, left: &Statistics, right: &Statistics) -> f64 {
+    let (l, r) = (expression_estimate(&key.left, left), expression_estimate(&key.right, right));
+    let matched = |own: &ColumnEstimate, other: &Expr| {
+        let other = value_column(other)?.id;
+        own.matched.iter().find(|(column, _)| *column == other).map(|(_, values)| *values)
+    };
+    if let Some(values) = matched(&l, &key.right).or_else(|| matched(&r, &key.left)) {
+        return values.max(1.0);
+    }
+    let domain = |own: &ColumnEstimate, rows: f64| own.domain.or(own.distinct).unwrap_or(rows).max(1.0);
+    domain(&l, left.rows).max(domain(&r, right.rows))
 }
 
 /// Statistics of a join.
@@ -91,9 +111,8 @@ fn semi_fraction(on: &[JoinKey], residual: f64, left: &Statistics, right: &Stati
     }
     let mut fraction = 1.0f64;
     for key in on {
-        let l = expression_estimate(&key.left, left).distinct.unwrap_or(left.rows).max(1.0);
         let r = expression_estimate(&key.right, right).distinct.unwrap_or(right.rows).max(1.0).min(right.rows);
-        fraction = fraction.min((r / l).min(1.0));
+        fraction = fraction.min((r / candidates(key, left, right)).min(1.0));
     }
     let matches = (right.rows / left.rows.max(1.0)).max(1.0);
     // Each of several partners has its own chance to satisfy the residual.
@@ -106,5 +125,59 @@ fn residual_selectivity(residual: &Expr, both: &Statistics) -> f64 {
         Expr::And(parts) => parts.iter().map(|p| residual_selectivity(p, both)).product(),
         other if other.as_call(op::NOT_EQ).is_some() => 0.9,
         other => selectivity(other, both),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use firesteel_common::{ColumnId, SqlType};
+    use firesteel_expr::ColumnRef;
+
+    use super::*;
+
+    fn key(id: u32, ty: SqlType) -> Expr {
+        Expr::Column(ColumnRef { id: ColumnId(id), name: "k".into(), ty, nullable: false })
+    }
+
+    fn side(id: u32, rows: f64, distinct: f64) -> Statistics {
+        let column = ColumnEstimate { distinct: Some(distinct), domain: Some(distinct), ..ColumnEstimate::default() };
+        Statistics { rows, exact: true, columns: [(ColumnId(id), column)].into() }
+    }
+
+    fn on() -> [JoinKey; 1] {
+        [JoinKey { left: key(0, SqlType::BigInt), right: key(1, SqlType::BigInt), null_safe: false }]
+    }
+
+    #[test]
+    fn sides_that_were_filtered_independently_share_few_keys() {
+        let events = scaled(side(0, 1e6, 50_000.0), 0.001);
+        let users = scaled(side(1, 50_000.0, 50_000.0), 0.02);
+        let rows = join_rows(&on(), &events, &users);
+        assert!((rows - 20.0).abs() < 0.1, "{rows}");
+        let semi = join_statistics(&JoinKind::LeftSemi, &on(), None, &events, &users).rows;
+        assert!((semi - 20.0).abs() < 0.1, "{semi}");
+    }
+
+    #[test]
+    fn a_filter_on_the_keys_makes_the_domain_smaller() {
+        let below = |id| {
+            Expr::predicate(op::EQ, vec![key(id, SqlType::BigInt), Expr::Literal(firesteel_common::Scalar::BigInt(7))])
+        };
+        let events = super::super::filtered(side(0, 1e6, 50_000.0), &below(0));
+        let users = super::super::filtered(side(1, 50_000.0, 50_000.0), &below(1));
+        assert_eq!(join_rows(&on(), &events, &users), 20.0);
+    }
+
+    #[test]
+    fn what_a_runtime_filter_has_left_finds_a_partner() {
+        let mut events = side(0, 400.0, 400.0);
+        let users = scaled(side(1, 50_000.0, 50_000.0), 0.02);
+        if let Some(column) = events.columns.get_mut(&ColumnId(0)) {
+            column.domain = Some(50_000.0);
+            column.matched.push((ColumnId(1), 1_000.0));
+        }
+        assert_eq!(join_rows(&on(), &events, &users), 400.0);
+        let fewer = scaled(users, 0.1);
+        assert_eq!(join_rows(&on(), &events, &fewer), 40.0);
     }
 }

@@ -3,14 +3,17 @@
 //! Estimates start from the facts of tables (rows, bounds, distinct values), from samples where there
 //! are any, and from exact counts of what has already run. Between them the classic assumptions are
 //! used: values are spread evenly, columns are independent, and the smaller set of join keys is
-//! contained in the larger one. Two corrections keep the known failures of these in bounds: the keys
+//! contained in the larger one. A column keeps the number of values that it had before filters on other
+//! columns: what two sides have left of their keys are independent parts of that. Two corrections keep the known failures of these in bounds: the keys
 //! of a join on several columns have no more combinations than their table has rows, and a filter
 //! never lets fewer than one row through.
 
 mod join;
 mod selectivity;
 
-use firesteel_common::SqlType;
+use std::collections::BTreeMap;
+
+use firesteel_common::{ColumnId, SqlType};
 use firesteel_expr::{ColumnRef, Expr, op};
 use firesteel_plan::{ColumnEstimate, JoinKind, LogicalOp, LogicalPlan, Scan, Statistics};
 
@@ -145,8 +148,33 @@ pub(crate) fn surviving_distinct(distinct: f64, rows: f64, fraction: f64) -> f64
 /// `stats` after `predicate`.
 pub fn filtered(stats: Statistics, predicate: &Expr) -> Statistics {
     let fraction = selectivity(predicate, &stats);
-    let narrowed = selectivity::narrow(stats, predicate);
+    let narrowed = narrowed(stats, std::slice::from_ref(predicate), None);
     scaled(narrowed, fraction)
+}
+
+/// `stats` with what `predicates` tell of the columns. What a predicate on a single column takes away of its values
+/// is no partner for anything else either, so that the column's domain gets smaller; `sampled` is known of all together.
+fn narrowed(mut stats: Statistics, predicates: &[Expr], sampled: Option<f64>) -> Statistics {
+    let parts: Vec<Expr> = predicates.iter().cloned().flat_map(Expr::conjuncts).collect();
+    let columns: Vec<Vec<ColumnRef>> = parts.iter().map(Expr::columns).collect();
+    let mut single: BTreeMap<ColumnId, f64> = BTreeMap::new();
+    for (part, columns) in parts.iter().zip(&columns) {
+        // A domain does not count NULL.
+        if let ([column], None) = (columns.as_slice(), part.as_call(op::IS_NOT_NULL)) {
+            *single.entry(column.id).or_insert(1.0) *= selectivity(part, &stats);
+        }
+    }
+    if let (Some(fraction), [(_, of_all)]) = (sampled, single.iter_mut().collect::<Vec<_>>().as_mut_slice())
+        && columns.iter().all(|columns| columns.len() == 1)
+    {
+        **of_all = fraction;
+    }
+    for (id, fraction) in single {
+        if let Some(column) = stats.columns.get_mut(&id) {
+            column.domain = column.domain.or(column.distinct).map(|values| (values * fraction).max(1.0));
+        }
+    }
+    predicates.iter().fold(stats, selectivity::narrow)
 }
 
 /// `stats` when only `fraction` of the rows is left.
@@ -189,12 +217,12 @@ fn estimate_scan(plan: &LogicalPlan, scan: &Scan, cx: &OptimizerContext<'_>) -> 
             estimate.distinct = selectivity::distinct_of_range(&estimate, &column.ty);
         }
         estimate.distinct = estimate.distinct.map(|d| d.min(rows.max(1.0)));
+        estimate.domain = estimate.distinct;
         stats.columns.insert(column.id, estimate);
     }
     let stats = match cx.facts.selectivity.get(&plan.id) {
         Some(fraction) if !scan.filters.is_empty() => {
-            let narrowed = scan.filters.iter().fold(stats, selectivity::narrow);
-            scaled(narrowed, *fraction)
+            scaled(narrowed(stats, &scan.filters, Some(*fraction)), *fraction)
         }
         _ if scan.filters.is_empty() => stats,
         _ => filtered(stats, &Expr::and(scan.filters.iter().cloned())),
@@ -229,6 +257,8 @@ pub(crate) fn expression_estimate(expr: &Expr, input: &Statistics) -> ColumnEsti
         Expr::Column(column) => input.columns.get(&column.id).cloned().unwrap_or_else(|| default_column(&column.ty)),
         Expr::Literal(value) => ColumnEstimate {
             distinct: Some(1.0),
+            domain: None,
+            matched: Vec::new(),
             min: (!value.is_null()).then(|| value.clone()),
             max: (!value.is_null()).then(|| value.clone()),
             null_fraction: if value.is_null() { 1.0 } else { 0.0 },

@@ -115,7 +115,7 @@ impl MorselReader {
             if selection.as_ref().is_some_and(Selection::is_empty) {
                 break;
             }
-            if effect.is_useless() {
+            if effect.is_dropped() {
                 continue;
             }
             let Some(filter) = self.cx.runtime_filters.get(*id) else { continue };
@@ -125,7 +125,9 @@ impl MorselReader {
                 Some(outer) if outer.len() < rows => outer.then(&filter.select(&take(&keys, outer.array(), None)?)?),
                 _ => filter.select(&keys)?,
             };
-            effect.note(live, passed.len());
+            if effect.note(live, passed.len()) {
+                ScanMetrics::add(&self.cx.metrics.filters_dropped, 1);
+            }
             selection = Some(passed);
         }
         Ok(selection.filter(|s| s.len() < rows))

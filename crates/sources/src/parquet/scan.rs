@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use firesteel_catalog::{RuntimeFilter, ScanContext, ScanMetrics, ScanRequest, Split, TableScan};
 use firesteel_common::{Batch, Result};
@@ -23,7 +23,7 @@ const MAX_MORSEL: u64 = 131_072;
 /// Fewest rows of a morsel, where a row group is cut.
 const MIN_MORSEL: u64 = 16_384;
 /// Rows after which the effect of a runtime filter is judged.
-const JUDGED_AFTER: u64 = 200_000;
+const JUDGED_AFTER: u64 = 65_536;
 
 /// What the tasks of a scan share.
 #[derive(Debug)]
@@ -49,19 +49,23 @@ pub(crate) struct ScanPlan {
 pub(crate) struct Effect {
     seen: AtomicU64,
     passed: AtomicU64,
+    dropped: AtomicBool,
 }
 
 impl Effect {
-    /// Notes the result of one application.
-    pub(crate) fn note(&self, seen: usize, passed: usize) {
-        self.seen.fetch_add(seen as u64, Ordering::Relaxed);
-        self.passed.fetch_add(passed as u64, Ordering::Relaxed);
+    /// Notes the result of one application; returns whether it has just turned out that the filter lets so many rows
+    /// pass that it costs more than it saves.
+    pub(crate) fn note(&self, seen: usize, passed: usize) -> bool {
+        let before = self.seen.fetch_add(seen as u64, Ordering::Relaxed);
+        let all_passed = self.passed.fetch_add(passed as u64, Ordering::Relaxed) + passed as u64;
+        let all_seen = before + seen as u64;
+        let useless = all_seen > JUDGED_AFTER && all_passed * 10 > all_seen * 9;
+        useless && !self.dropped.swap(true, Ordering::Relaxed)
     }
 
-    /// Whether it lets so many rows pass that it costs more than it saves.
-    pub(crate) fn is_useless(&self) -> bool {
-        let seen = self.seen.load(Ordering::Relaxed);
-        seen > JUDGED_AFTER && self.passed.load(Ordering::Relaxed) * 10 > seen * 9
+    /// Whether it is not to be applied any more.
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.dropped.load(Ordering::Relaxed)
     }
 }
 
@@ -358,6 +362,17 @@ mod tests {
         assert_eq!(cut(&(0..100), 40, &[0, 30, 60, 90]), [0..30, 30..60, 60..100]);
         assert_eq!(cut(&(0..100), 40, &[]), [0..40, 40..100]);
         assert_eq!(cut(&(20..70), 40, &[]), vec![20..70]);
+    }
+
+    #[test]
+    fn a_filter_that_lets_nearly_all_rows_pass_is_dropped_once() {
+        let useful = Effect::default();
+        assert!((0..100).all(|_| !useful.note(8192, 7000)) && !useful.is_dropped());
+        let useless = Effect::default();
+        let dropped = (0..100).filter(|_| useless.note(8192, 8000)).count();
+        assert!(dropped == 1 && useless.is_dropped());
+        let few = Effect::default();
+        assert!(!few.note(8192, 8192) && !few.is_dropped());
     }
 
     #[test]
