@@ -89,6 +89,11 @@ fn the_second_run_starts_with_the_right_plan() {
     let second = run(&two, &QUERY.replace(" AS n ", "   AS  other_name ")).unwrap().unwrap();
     let remembered = joins(second.initial_plan.as_ref());
     assert_ne!(remembered, initial, "the first plan was a bad one");
+    assert_eq!(
+        remembered,
+        joins(first.final_plan.as_ref()),
+        "the second run starts with what the first one ended with"
+    );
     assert!(second.notes.iter().any(|note| note.effect == Effect::Remembered), "{:?}", second.notes);
 
     // A changed file is not trusted.

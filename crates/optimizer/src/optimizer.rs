@@ -32,11 +32,13 @@ impl Optimizer {
     }
 
     /// Names of the decisions that are made while a query runs, for `spark.sql.adaptive.optimizer.excludedRules`.
-    pub const ADAPTIVE_RULES: [&str; 11] = [
+    pub const ADAPTIVE_RULES: [&str; 13] = [
         "AQEPropagateEmptyRelation",
         "CostBasedJoinReorder",
         "DynamicJoinSelection",
+        "DemoteBroadcastHashJoin",
         "HoldBackProbeSide",
+        "RunMostUncertainFirst",
         "InjectRuntimeFilter",
         "ReuseExchange",
         "PlanDynamicPruningFilters",

@@ -19,6 +19,8 @@ pub struct Stage {
     pub tasks: TaskLayout,
     /// Runtime filters that are made before the scans of the stage are opened.
     pub filters: Vec<FilterSource>,
+    /// How much of the plan hangs on what it returns: of stages that are ready, the one with more runs first.
+    pub urgency: u64,
 }
 
 /// A runtime filter of the keys that a finished exchange holds, for scans of a later stage.

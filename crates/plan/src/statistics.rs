@@ -23,6 +23,8 @@ pub struct ColumnEstimate {
     /// Distinct values among which a partner is looked for: those that the column had before filters on other columns
     /// took rows away. `None`: as many as `distinct`.
     pub domain: Option<f64>,
+    /// Whether the domain is only what lies between the bounds, of which there may be far fewer values.
+    pub sparse: bool,
     /// Columns whose values have filtered this one at run time, and how many values that were: a row that is left has
     /// a partner there.
     pub matched: Vec<(ColumnId, f64)>,

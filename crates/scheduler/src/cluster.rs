@@ -154,7 +154,7 @@ mod tests {
     fn a_task_above_the_share_waits_until_the_other_query_has_left() {
         let cluster = LocalCluster::new(2);
         let mut long = cluster.join(QueryId(1), 4);
-        long.tell(Event::StageSubmitted { stage: StageId(0), tasks: 2 });
+        long.tell(Event::StageSubmitted { stage: StageId(0), tasks: 2, urgency: 0 });
         let tasks: Vec<TaskId> = (0..2)
             .map(|_| match long.actions.next().now_or_never() {
                 Some(Some(Action::Launch(task, _))) => task,
@@ -162,7 +162,7 @@ mod tests {
             })
             .collect();
         let mut short = cluster.join(QueryId(2), 4);
-        short.tell(Event::StageSubmitted { stage: StageId(0), tasks: 1 });
+        short.tell(Event::StageSubmitted { stage: StageId(0), tasks: 1, urgency: 0 });
         assert!(matches!(short.actions.next().now_or_never(), Some(Some(Action::Launch(..)))));
         assert_eq!(cluster.tasks(), 3);
         let worker = long.worker(tasks[1], CancelToken::new());
@@ -172,7 +172,7 @@ mod tests {
         assert!((&mut waiting).now_or_never().is_some_and(|result| result.is_ok()));
         // What is cancelled does not wait.
         let short = cluster.join(QueryId(3), 4);
-        short.tell(Event::StageSubmitted { stage: StageId(0), tasks: 1 });
+        short.tell(Event::StageSubmitted { stage: StageId(0), tasks: 1, urgency: 0 });
         let cancel = CancelToken::new();
         let worker = long.worker(tasks[0], cancel.clone());
         let mut waiting = worker.slice_end();

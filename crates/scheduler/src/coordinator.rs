@@ -187,7 +187,7 @@ impl QueryCoordinator {
             progress.stages_started += 1;
             progress.tasks += stage.tasks.tasks();
         }
-        self.port.tell(Event::StageSubmitted { stage: stage.id, tasks: stage.tasks.tasks() });
+        self.port.tell(Event::StageSubmitted { stage: stage.id, tasks: stage.tasks.tasks(), urgency: stage.urgency });
         Ok(())
     }
 

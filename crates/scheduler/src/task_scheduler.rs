@@ -7,10 +7,11 @@
 //! - Every query may run its *share* of the slots (at least one task), also when others hold them all: tasks
 //!   of a scan live as long as their stage, and a short query must not wait for that. A task of a query above its share
 //!   is then parked at the end of its time slice, until there is a slot for it again.
-//! - Within a query, what was parked comes first, then stages in the order of their numbers.
+//! - Within a query, what was parked comes first, then the most urgent stage; of equal ones, the one with the least number.
 //!
 //! A task that failed for a reason that another attempt may cure is started again, up to a number of attempts.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
 use firesteel_common::{Error, ExecutorId, QueryId, StageId, TaskId};
@@ -31,6 +32,8 @@ pub enum Event {
         stage: StageId,
         /// Number of its tasks.
         tasks: u32,
+        /// Of the stages of a query, the one with more runs first.
+        urgency: u64,
     },
     /// A task has run for a time slice and can be parked.
     SliceEnded(TaskId),
@@ -86,6 +89,7 @@ struct Query {
 struct StageTasks {
     pending: VecDeque<TaskId>,
     unfinished: u32,
+    urgency: u64,
 }
 
 impl Query {
@@ -98,7 +102,9 @@ impl Query {
         if let Some((task, executor)) = self.parked.pop_front() {
             return Some((task, Some(executor)));
         }
-        self.stages.values_mut().find_map(|stage| stage.pending.pop_front()).map(|task| (task, None))
+        let waiting = self.stages.iter_mut().filter(|(_, stage)| !stage.pending.is_empty());
+        let (_, stage) = waiting.max_by_key(|(id, stage)| (stage.urgency, Reverse(**id)))?;
+        stage.pending.pop_front().map(|task| (task, None))
     }
 }
 
@@ -120,12 +126,12 @@ impl TaskScheduler {
                 let query = self.queries.remove(&id);
                 query.iter().flat_map(|q| q.running.values()).for_each(|executor| self.give_back(*executor));
             }
-            Event::StageSubmitted { stage, tasks } => {
+            Event::StageSubmitted { stage, tasks, urgency } => {
                 let pending = (0..tasks).map(|task| TaskId { stage, task, attempt: 0 }).collect();
                 if tasks == 0 {
                     actions.push((id, Action::StageFinished(stage)));
                 } else if let Some(query) = self.queries.get_mut(&id) {
-                    query.stages.insert(stage, StageTasks { pending, unfinished: tasks });
+                    query.stages.insert(stage, StageTasks { pending, unfinished: tasks, urgency });
                 }
             }
             Event::SliceEnded(task) => self.slice_ended(id, task, &mut actions),
@@ -225,7 +231,7 @@ impl TaskScheduler {
             // The executor with most free slots (which may be negative); the first of several.
             let used = |executor: &ExecutorId| i64::from(self.running.get(executor).copied().unwrap_or(0));
             let free = self.slots.iter().map(|(executor, slots)| (i64::from(*slots) - used(executor), *executor));
-            let Some((free, best)) = free.max_by_key(|(free, executor)| (*free, std::cmp::Reverse(*executor))) else {
+            let Some((free, best)) = free.max_by_key(|(free, executor)| (*free, Reverse(*executor))) else {
                 return;
             };
             let Some(query) = self.queries.get_mut(&id) else { return };
@@ -284,7 +290,17 @@ mod tests {
     }
 
     fn submit(s: &mut TaskScheduler, query: u64, stage: u32, tasks: u32) -> Vec<(QueryId, Action)> {
-        s.on_event(QueryId(query), Event::StageSubmitted { stage: StageId(stage), tasks })
+        s.on_event(QueryId(query), Event::StageSubmitted { stage: StageId(stage), tasks, urgency: 0 })
+    }
+
+    #[test]
+    fn the_most_urgent_stage_gets_the_next_slot() {
+        let mut s = scheduler(1, &[7]);
+        assert_eq!(launched(&submit(&mut s, 7, 0, 2)), [(0, 0, 0)]);
+        submit(&mut s, 7, 1, 1);
+        s.on_event(Q, Event::StageSubmitted { stage: StageId(2), tasks: 1, urgency: 9 });
+        assert_eq!(launched(&s.on_event(Q, Event::TaskFinished(id(0, 0, 0)))), [(2, 0, 0)]);
+        assert_eq!(launched(&s.on_event(Q, Event::TaskFinished(id(2, 0, 0)))), [(0, 1, 0)]);
     }
 
     #[test]

@@ -31,7 +31,7 @@ mod factor {
 }
 
 /// Name for `spark.sql.adaptive.optimizer.excludedRules`.
-const DEMOTE: &str = "DemoteBroadcastHashJoin";
+pub(crate) const DEMOTE: &str = "DemoteBroadcastHashJoin";
 
 /// By the text of their keys: joins whose strategy is settled, with the keys of the side that is kept.
 pub(crate) type SettledJoins = BTreeMap<String, (BuildMode, String)>;
@@ -66,16 +66,23 @@ impl Lowering<'_> {
             (Some(Asked::Shared(build) | Asked::Partitioned(Some(build))), _) | (_, Some((_, build))) => build,
             _ => self.build_side(&parts, sizes, written),
         };
+        let mut demoted = None;
         let may_share = match (asked, settled) {
             (Some(asked), _) => matches!(asked, Asked::Shared(_)),
             (None, Some((mode, _))) => mode == BuildMode::Shared,
-            (None, None) => self.may_share(&sizes[build.index()]) && !self.is_demoted(&parts, build, [&left, &right]),
+            (None, None) => {
+                let may_share = self.may_share(&sizes[build.index()]);
+                demoted = self.demoted(&parts, build, [&left, &right]).filter(|_| may_share);
+                may_share && demoted.is_none()
+            }
         };
         let join = HashJoin { hint: strategy, ..hash_join(&parts, build) };
         if *null_aware || may_share {
             return Ok(self.shared_join(plan, &parts, join, left, right));
         }
-        self.partitioned_join(plan, &parts, join, left, right)
+        let joined = self.partitioned_join(plan, &parts, join, left, right)?;
+        self.demoted.extend(demoted.map(|because| (joined.plan.id, because)));
+        Ok(joined)
     }
 
     /// What was settled before of the join on these keys.
@@ -122,12 +129,12 @@ impl Lowering<'_> {
         config.exchange_mode == ExchangeMode::Auto && limit > 0 && build.bytes <= limit as f64 && fits
     }
 
-    /// Whether a join of sides that are partitioned already stays so, since one of them has rows in few partitions:
-    /// of the others nothing needs to be read (Spark: `DemoteBroadcastHashJoin`).
-    fn is_demoted(&self, join: &Parts<'_>, build: Side, sides: [&Lowered; 2]) -> bool {
+    /// Why a join of sides that are partitioned already stays so: one of them has rows in few partitions, and of the
+    /// others nothing needs to be read (Spark: `DemoteBroadcastHashJoin`).
+    fn demoted(&self, join: &Parts<'_>, build: Side, sides: [&Lowered; 2]) -> Option<String> {
         let config = self.cx.config;
         if !config.adaptive || join.null_aware || config.is_excluded_adaptively(DEMOTE) {
-            return false;
+            return None;
         }
         let exprs = |of: fn(&JoinKey) -> &Expr| join.on.iter().map(|key| of(key).clone()).collect::<Vec<_>>();
         let keys = [exprs(|key| &key.left), exprs(|key| &key.right)];
@@ -137,18 +144,20 @@ impl Lowering<'_> {
             let stats = self.started.get(&exchange)?.stats.as_ref()?;
             Some((hash.positions(&keys[side])?, hash.partitions, stats))
         };
-        let (Some(left), Some(right)) = (partitioned(0), partitioned(1)) else { return false };
+        let (Some(left), Some(right)) = (partitioned(0), partitioned(1)) else { return None };
         if (&left.0, left.1) != (&right.0, right.1) {
-            return false;
+            return None;
         }
-        let many_empty = |stats: &ExchangeStats| {
-            let filled = stats.rows.iter().filter(|rows| **rows > 0).count();
-            filled > 0 && (filled as f64) < config.broadcast_non_empty_ratio * stats.rows.len() as f64
-        };
         // Rows without a partner must be read from all partitions of the side that keeps them.
         let of_other = matches!(join.kind, JoinKind::Left | JoinKind::Right | JoinKind::LeftAnti);
         let side = if of_other { build.other() } else { build };
-        many_empty([left.2, right.2][side.index()])
+        let stats: &ExchangeStats = [left.2, right.2][side.index()];
+        let (all, filled) = (stats.rows.len(), stats.rows.iter().filter(|rows| **rows > 0).count());
+        let few = filled > 0 && (filled as f64) < config.broadcast_non_empty_ratio * all as f64;
+        few.then(|| {
+            let keys = HashJoin::key_texts(join.on).1;
+            format!("the join on {keys} stays partitioned: {filled} of {all} partitions of a side have rows")
+        })
     }
 
     fn shared_join(

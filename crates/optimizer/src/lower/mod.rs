@@ -36,7 +36,7 @@ use crate::rule::OptimizerContext;
 use crate::statistics::{estimate, row_width, with_rows};
 use crate::util::substitute;
 pub(crate) use filters::{DYNAMIC_PRUNING, filters_partitions};
-pub(crate) use join::SettledJoins;
+pub(crate) use join::{DEMOTE, SettledJoins};
 use later_filters::LaterFilters;
 pub(crate) use partitioning::spine_leaf;
 use partitioning::{HashPart, Lowered, Part, read_partitioned};
@@ -82,6 +82,8 @@ pub struct LoweredPlan {
     pub holds: BTreeMap<ExchangeId, String>,
     /// Groups of exchanges that write the same rows; one of each is enough.
     pub twins: Vec<Vec<ExchangeId>>,
+    /// By join that is not shared although it is small enough: why.
+    pub demoted: BTreeMap<NodeId, String>,
 }
 
 /// Lowers `plan`, returning `result` columns. Exchange and filter ids are given out from the given
@@ -107,9 +109,9 @@ pub fn lower(
     };
     let nothing = Arc::new(nothing);
     let (spreads, distinct) = (BTreeMap::new(), BTreeMap::new());
-    let wanted = BTreeMap::new();
+    let (wanted, demoted) = (BTreeMap::new(), BTreeMap::new());
     let mut lowering =
-        Lowering { cx, started, settled, next_exchange, next_filter, spreads, distinct, wanted, nothing };
+        Lowering { cx, started, settled, next_exchange, next_filter, spreads, distinct, wanted, demoted, nothing };
     let (root, _) = lowering.lower(plan)?;
     let root = lowering.project_result(root, result)?;
     let mut root = lowering.exchange(root, Distribution::Any, ExchangeOrigin::Planner);
@@ -118,7 +120,8 @@ pub fn lower(
     if !cx.config.dynamic_partition_pruning || cx.config.is_excluded_adaptively(DYNAMIC_PRUNING) {
         root = filters::keep_partitions(root, cx);
     }
-    Ok(LoweredPlan { root, spreads: lowering.spreads, next_filter: lowering.next_filter, filters, holds, twins })
+    let Lowering { spreads, next_filter, demoted, .. } = lowering;
+    Ok(LoweredPlan { root, spreads, next_filter, filters, holds, twins, demoted })
 }
 
 struct Lowering<'a> {
@@ -132,6 +135,8 @@ struct Lowering<'a> {
     distinct: BTreeMap<ColumnId, f64>,
     /// By aggregate: the keys that a consumer further up asks for, fewer than its own.
     wanted: BTreeMap<NodeId, Vec<ColumnId>>,
+    /// By join that is not shared although it is small enough: why.
+    demoted: BTreeMap<NodeId, String>,
     /// Stands in for the physical form of leaves that only describe.
     nothing: Arc<PhysicalPlan>,
 }

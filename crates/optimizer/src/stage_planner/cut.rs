@@ -1,21 +1,25 @@
 //! Cuts exchanges whose inputs are all there into stages.
 //!
-//! Build sides come first. The probe side of a partitioned join waits for its build side, because the
+//! The stages that most hangs on come first (see [`super::urgency`]), of equal ones build sides. The probe side of a partitioned join waits for its build side, because the
 //! exact size of that may make the join a shared one, for which the probe side need not be moved at
 //! all. A scan waits for a much smaller join partner above it, whose keys tell which rows are of use.
 //! Neither waits if nothing else could run; waiting is for stages that come before in the order of the
 //! search, build sides first, so it has no cycles.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use firesteel_common::{ExchangeId, NodeId, Result, StageId};
 use firesteel_plan::{
-    BuildMode, Distribution, Effect, Exchange, FilterSource, Note, PhysicalOp, PhysicalPlan, ReadMode, Stage,
+    BuildMode, Distribution, Effect, Exchange, FilterSource, HashJoin, Note, PhysicalOp, PhysicalPlan, ReadMode, Stage,
     TaskLayout,
 };
 
+use super::urgency::urgency;
 use super::{Facts, StagePlanner, Step};
-use crate::lower::{DYNAMIC_PRUNING, LoweredPlan, REUSE, Spread, StartedExchange, filters_partitions, pin_of, read_of};
+use crate::lower::{
+    DEMOTE, DYNAMIC_PRUNING, LoweredPlan, REUSE, Spread, StartedExchange, filters_partitions, pin_of, read_of,
+};
 use crate::rule::OptimizerContext;
 use crate::stage_rules::{Input, Layout, StageInputs, most_tasks, one_task, partitioned_reads, tasks_by_partition};
 
@@ -31,6 +35,8 @@ struct Ready<'a> {
     exchange: &'a Exchange,
     /// If it should wait, for what.
     held: Option<String>,
+    /// Rows of the plan that waits for it.
+    waiting: f64,
 }
 
 impl StagePlanner {
@@ -43,11 +49,15 @@ impl StagePlanner {
     ) -> Result<()> {
         let mut ready = Vec::new();
         let holds = (cx.config.adaptive && !cx.config.is_excluded_adaptively(HOLD_BACK)).then_some(&plan.holds);
-        self.find_ready(&plan.root, None, holds, &mut ready);
+        self.find_ready(&plan.root, None, holds, 0.0, &mut ready);
+        let mut order: Vec<(u64, Ready<'_>)> =
+            ready.into_iter().map(|ready| (urgency(ready.node, ready.waiting, cx), ready)).collect();
+        let planned_first = order.iter().find(|(_, ready)| ready.held.is_none()).map(|(urgency, _)| *urgency);
+        order.sort_by_key(|(urgency, _)| Reverse(*urgency));
         let running = self.is_running();
-        let all_held = ready.iter().all(|r| r.held.is_some());
+        let all_held = order.iter().all(|(_, r)| r.held.is_some());
         let mut reused = BTreeSet::new();
-        for Ready { node, exchange, held } in ready {
+        for (urgency, Ready { node, exchange, held, .. }) in order {
             if reused.contains(&exchange.id) {
                 continue;
             }
@@ -61,7 +71,7 @@ impl StagePlanner {
                 }
                 continue;
             }
-            let stage = self.stage(node, exchange, plan, facts, cx, step)?;
+            let stage = Stage { urgency, ..self.stage(node, exchange, plan, facts, cx, step)? };
             let id = stage.output.id;
             let columns = stage.plan.output.clone();
             let started = StartedExchange { exchange: stage.output.clone(), columns, stats: None };
@@ -80,6 +90,7 @@ impl StagePlanner {
             self.stages.push(stage.clone());
             step.start.push(stage);
         }
+        self.note_order(planned_first, step);
         Ok(())
     }
 
@@ -118,28 +129,33 @@ impl StagePlanner {
         plan: &'a PhysicalPlan,
         held: Option<&str>,
         holds: Option<&BTreeMap<ExchangeId, String>>,
+        waiting: f64,
         out: &mut Vec<Ready<'a>>,
     ) -> bool {
+        let rows = |input: Option<&PhysicalPlan>| input.map_or(0.0, |input| input.estimate.rows);
+        let above = waiting + plan.estimate.rows;
         match &plan.op {
             PhysicalOp::Exchange(exchange) => {
                 let mut below = true;
                 for input in &plan.inputs {
-                    below &= self.find_ready(input, None, holds, out);
+                    below &= self.find_ready(input, None, holds, waiting, out);
                 }
                 if below {
                     let own = holds.and_then(|holds| holds.get(&exchange.id)).map(String::as_str);
-                    out.push(Ready { node: plan, exchange, held: held.or(own).map(str::to_owned) });
+                    out.push(Ready { node: plan, exchange, held: held.or(own).map(str::to_owned), waiting });
                 }
                 false
             }
             PhysicalOp::ExchangeRead { exchange, .. } => self.is_finished(*exchange),
             PhysicalOp::HashJoin(join) => {
                 let (build, probe) = (plan.inputs.get(join.build.index()), plan.inputs.get(join.build.other().index()));
-                let built = build.is_none_or(|build| self.find_ready(build, None, holds, out));
+                let beside = above + rows(probe);
+                let built = build.is_none_or(|build| self.find_ready(build, None, holds, beside, out));
                 let wait = !built && holds.is_some() && join.mode == BuildMode::Partitioned && join.hint.is_none();
                 let reason = "held back until the build side of its join has finished: its exact size may \
                               make this exchange unnecessary";
-                let probed = probe.is_none_or(|probe| self.find_ready(probe, wait.then_some(reason), holds, out));
+                let (wait, beside) = (wait.then_some(reason), above + rows(build));
+                let probed = probe.is_none_or(|probe| self.find_ready(probe, wait, holds, beside, out));
                 built && probed
             }
             op => {
@@ -150,7 +166,7 @@ impl StagePlanner {
                 let (before, from) = plan.inputs.split_at(build.min(plan.inputs.len()));
                 let mut all = true;
                 for input in from.iter().chain(before) {
-                    all &= self.find_ready(input, None, holds, out);
+                    all &= self.find_ready(input, None, holds, above, out);
                 }
                 all
             }
@@ -189,7 +205,20 @@ impl StagePlanner {
         };
         self.note_pruning(&body, number, cx, step);
         let filters = self.filters_of(&body, plan, number, step);
-        Ok(Stage { id: StageId(number), plan: body, output, tasks, filters })
+        self.note_demotion(&body, plan, number, step);
+        Ok(Stage { id: StageId(number), plan: body, output, tasks, filters, urgency: 0 })
+    }
+
+    /// Notes on joins that could be shared and are not.
+    fn note_demotion(&self, body: &PhysicalPlan, plan: &LoweredPlan, number: u32, step: &mut Step) {
+        body.visit(&mut |node| {
+            if let (PhysicalOp::HashJoin(join), Some(because)) = (&node.op, plan.demoted.get(&node.id)) {
+                let join = HashJoin::key_texts(&join.on).1;
+                let effect = Effect::JoinStrategy { join, from: BuildMode::Shared, to: BuildMode::Partitioned };
+                let note = Note::new(self.version, DEMOTE, format!("stage {number}"), because.clone());
+                step.notes.push(note.effect(effect).nodes([node.id]));
+            }
+        });
     }
 
     /// Notes on scans whose files depend on the keys of a join.

@@ -1,5 +1,6 @@
 //! Every adaptive rule acts where it should, and without it the stages are others.
 
+use firesteel_expr::{ColumnRef, Expr, op};
 use firesteel_plan::display::stage_text;
 use firesteel_plan::{JoinKind, LogicalOp, LogicalPlan, RepartitionKind, TaskLayout};
 
@@ -87,6 +88,34 @@ fn rebalanced(query: &mut Query) -> LogicalPlan {
     LogicalPlan::unary(query.ids.node(), op, big)
 }
 
+/// Two tables that have been partitioned by the keys that they are joined by.
+fn placed(query: &mut Query) -> LogicalPlan {
+    let (big, [bk, _]) = query.table("big", 10_000_000);
+    let (other, [ok, _]) = query.table("other", 1_000_000);
+    let by = |query: &Query, input, key: &ColumnRef| {
+        let kind = RepartitionKind::Hash(vec![Expr::Column(key.clone())]);
+        LogicalPlan::unary(query.ids.node(), LogicalOp::Repartition { kind, partitions: None }, input)
+    };
+    let (big, other) = (by(query, big, &bk), by(query, other, &ok));
+    query.join(JoinKind::Inner, big, other, &bk, &ok)
+}
+
+/// A large table with two small ones, of which the one that comes last is filtered by what no statistics tell.
+fn guessed(query: &mut Query) -> LogicalPlan {
+    let (big, [bk, bv]) = query.table("big", 10_000_000);
+    let (one, [ok, ov]) = query.table("one", 40_000);
+    let (two, [tk, _]) = query.table("other", 1_000);
+    let column = || Expr::Column(ov.clone());
+    let predicate = Expr::predicate(op::NOT_EQ, vec![column(), column()]);
+    let one = LogicalPlan::unary(query.ids.node(), LogicalOp::Filter { predicate }, one);
+    let inner = query.join(JoinKind::Inner, big, one, &bk, &ok);
+    query.join(JoinKind::Inner, inner, two, &bv, &tk)
+}
+
+fn in_one_partition(_: &str) -> Vec<u64> {
+    (0..16).map(|i| if i == 3 { 1_000 } else { 0 }).collect()
+}
+
 fn few(_: &str) -> Vec<u64> {
     vec![10; 16]
 }
@@ -117,11 +146,13 @@ fn each_adaptive_rule_can_be_switched_off() {
     const PARTITIONED: (&str, &str) = ("spark.sql.autoBroadcastJoinThreshold", "-1");
     const SHARED: (&str, &str) = ("spark.sql.autoBroadcastJoinThreshold", "1MB");
     type Case = (&'static str, (&'static str, &'static str), fn(&mut Query) -> LogicalPlan, fn(&str) -> Vec<u64>);
-    let cases: [Case; 11] = [
+    let cases: [Case; 13] = [
         ("AQEPropagateEmptyRelation", PARTITIONED, three, none_of_other),
         ("CostBasedJoinReorder", PARTITIONED, three, few),
         ("DynamicJoinSelection", SHARED, two, few),
+        ("DemoteBroadcastHashJoin", SHARED, placed, in_one_partition),
         ("HoldBackProbeSide", SHARED, two, few),
+        ("RunMostUncertainFirst", SHARED, guessed, few),
         ("InjectRuntimeFilter", PARTITIONED, groups, few),
         ("ReuseExchange", PARTITIONED, twice, few),
         ("PlanDynamicPruningFilters", SHARED, by_partition, few),

@@ -11,6 +11,7 @@ mod cut;
 mod memory;
 mod notes;
 mod pins;
+mod urgency;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -307,3 +308,5 @@ mod skew_tests;
 mod spark_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod urgency_tests;

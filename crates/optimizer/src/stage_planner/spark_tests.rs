@@ -39,7 +39,13 @@ fn strategy(settings: &[(&str, &str)], kind: JoinKind, filled: [usize; 2]) -> Bu
     let mut planner = query.planner(plan);
     let written = |filled: usize| (0..16).map(|i| if i < filled { 1_000 } else { 0 }).collect::<Vec<u64>>();
     let mut started = Vec::new();
-    while !query.step(&mut planner).done {
+    let mut noted = false;
+    loop {
+        let step = query.step(&mut planner);
+        noted |= step.notes.iter().any(|note| note.rule == "DemoteBroadcastHashJoin");
+        if step.done {
+            break;
+        }
         let all = planner.stages().len();
         for id in started.len()..all {
             let is_left = stage_text(&planner.stages()[id]).contains("Scan l");
@@ -47,7 +53,9 @@ fn strategy(settings: &[(&str, &str)], kind: JoinKind, filled: [usize; 2]) -> Bu
             started.push(id);
         }
     }
-    modes(&planner.final_plan().unwrap())[0]
+    let mode = modes(&planner.final_plan().unwrap())[0];
+    assert_eq!(noted, mode == BuildMode::Partitioned, "a decision is noted, and nothing else");
+    mode
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Cardinalities of joins.
 
+use firesteel_common::Scalar;
 use firesteel_expr::{Expr, op};
 use firesteel_plan::{ColumnEstimate, JoinKey, JoinKind, Statistics};
 
@@ -45,7 +46,17 @@ fn candidates(key: &JoinKey, left: &Statistics, right: &Statistics) -> f64 {
         return values.max(1.0);
     }
     let domain = |own: &ColumnEstimate, rows: f64| own.domain.or(own.distinct).unwrap_or(rows).max(1.0);
-    domain(&l, left.rows).max(domain(&r, right.rows))
+    let (most_left, most_right) = (domain(&l, left.rows), domain(&r, right.rows));
+    // Keys within the bounds of those of the other side are taken to be some of them.
+    let contained = |own: &ColumnEstimate, other: &ColumnEstimate| {
+        let below = |a: &Option<Scalar>, b: &Option<Scalar>| Some(a.as_ref()?.as_f64()? <= b.as_ref()?.as_f64()?);
+        own.sparse && below(&other.min, &own.min) == Some(true) && below(&own.max, &other.max) == Some(true)
+    };
+    match most_left > most_right {
+        true if contained(&l, &r) => most_right,
+        false if contained(&r, &l) => most_left,
+        _ => most_left.max(most_right),
+    }
 }
 
 /// Statistics of a join.
@@ -156,6 +167,22 @@ mod tests {
         assert!((rows - 20.0).abs() < 0.1, "{rows}");
         let semi = join_statistics(&JoinKind::LeftSemi, &on(), None, &events, &users).rows;
         assert!((semi - 20.0).abs() < 0.1, "{semi}");
+    }
+
+    #[test]
+    fn keys_within_the_bounds_of_others_are_some_of_them() {
+        let bounded = |id, rows: f64, min: i64, max: i64| {
+            let mut side = side(id, rows, rows.min((max - min) as f64));
+            for column in side.columns.values_mut() {
+                (column.min, column.max) = (Some(Scalar::BigInt(min)), Some(Scalar::BigInt(max)));
+                column.sparse = true;
+            }
+            side
+        };
+        let (orders, lines) = (bounded(0, 1.5e6, 1, 6_000_000), bounded(1, 6e6, 1, 6_000_000));
+        assert_eq!(join_rows(&on(), &orders, &lines), 6e6);
+        let few = bounded(0, 1_000.0, 1, 1_000);
+        assert!((join_rows(&on(), &few, &lines) - 1_000.0).abs() < 1.0);
     }
 
     #[test]

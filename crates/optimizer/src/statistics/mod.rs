@@ -218,6 +218,10 @@ fn estimate_scan(plan: &LogicalPlan, scan: &Scan, cx: &OptimizerContext<'_>) -> 
         }
         estimate.distinct = estimate.distinct.map(|d| d.min(rows.max(1.0)));
         estimate.domain = estimate.distinct;
+        estimate.sparse = estimate
+            .distinct
+            .zip(selectivity::distinct_of_range(&estimate, &column.ty))
+            .is_some_and(|(distinct, range)| distinct >= range.min(rows.max(1.0)));
         stats.columns.insert(column.id, estimate);
     }
     let stats = match cx.facts.selectivity.get(&plan.id) {
@@ -258,6 +262,7 @@ pub(crate) fn expression_estimate(expr: &Expr, input: &Statistics) -> ColumnEsti
         Expr::Literal(value) => ColumnEstimate {
             distinct: Some(1.0),
             domain: None,
+            sparse: false,
             matched: Vec::new(),
             min: (!value.is_null()).then(|| value.clone()),
             max: (!value.is_null()).then(|| value.clone()),
