@@ -4,7 +4,7 @@ mod casts;
 mod distinct_aggregates;
 mod empty;
 mod existence;
-mod hints;
+pub(crate) mod hints;
 mod infer;
 mod limits;
 mod nullability;

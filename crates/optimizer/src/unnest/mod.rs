@@ -25,6 +25,7 @@ use firesteel_expr::{ColumnRef, Expr, op};
 use firesteel_plan::{JoinHint, JoinKey, JoinKind, LogicalOp, LogicalPlan};
 
 use crate::rule::{OptimizerContext, OptimizerRule};
+use crate::rules::hints;
 use crate::util::{as_join_key, as_not_false, column_set, free_columns, pass, substitute, with_columns};
 
 /// Replaces dependent joins by joins.
@@ -43,7 +44,12 @@ impl OptimizerRule for Unnest {
         plan.transform_up(&mut |node| match node.op {
             LogicalOp::DependentJoin { kind, condition } => {
                 let [left, right] = two(node.inputs)?;
-                unnest(kind, condition, left, right, false, cx)
+                let (right, hint) = hints::take_waiting(right);
+                let mut plan = unnest(kind, condition, left, right, false, cx)?;
+                if let Some(strategy) = hint {
+                    hints::put(&mut plan, strategy);
+                }
+                Ok(plan)
             }
             _ => Ok(node),
         })
