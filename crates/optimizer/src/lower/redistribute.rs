@@ -12,8 +12,15 @@ use firesteel_plan::{Distribution, ExchangeOrigin, PhysicalOp, RepartitionKind};
 use super::partitioning::{HashPart, Lowered, Part};
 use super::{Described, Lowering};
 
+/// As many first rows, if they are the larger part of all ([`LARGE_PART`]), are taken from a full sort. Those of each task
+/// would be chosen again and again by comparing bytes, to leave few out.
+const MANY_ROWS: u64 = 1 << 16;
+/// The rows of the input for each wanted one, up to which a full sort is cheaper. Rows must be counted: a sort has to hold
+/// all of them.
+const LARGE_PART: f64 = 4.0;
+
 impl Lowering<'_> {
-    /// A full sort needs all rows in one task; the first rows are chosen by each task before.
+    /// A full sort needs all rows in one task; the first rows, if they are few, are chosen by each task before.
     pub(super) fn sort(
         &mut self,
         plan: &Described<'_>,
@@ -21,10 +28,18 @@ impl Lowering<'_> {
         fetch: Option<u64>,
         input: Lowered,
     ) -> Lowered {
-        let Some(limit) = fetch else {
+        let estimate = &input.plan.estimate;
+        let most = |limit: u64| limit >= MANY_ROWS && estimate.exact && estimate.rows <= LARGE_PART * limit as f64;
+        let Some(limit) = fetch.filter(|limit| !most(*limit)) else {
             let input = self.single(input);
             let op = PhysicalOp::Sort { keys: keys.to_vec() };
-            return Lowered { plan: self.node(plan, op, vec![input.plan]), part: Part::One };
+            let sorted = Lowered { plan: self.node(plan, op, vec![input.plan]), part: Part::One };
+            return match fetch {
+                Some(_) => {
+                    Lowered { plan: self.node(plan, PhysicalOp::Limit { skip: 0, fetch }, vec![sorted.plan]), ..sorted }
+                }
+                None => sorted,
+            };
         };
         let top = || PhysicalOp::TopK { keys: keys.to_vec(), limit };
         let mut input = self.single_if_small(input);

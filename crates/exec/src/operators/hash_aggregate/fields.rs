@@ -78,7 +78,7 @@ impl Extent {
 
 /// The bits of an integer as a number that compares like it, and back.
 fn ordered(bits: u128, width: u32) -> u128 {
-    bits ^ (1u128 << width >> 1)
+    bits ^ mask(width) ^ (mask(width) >> 1)
 }
 
 pub(super) fn mask(bits: u32) -> u128 {
