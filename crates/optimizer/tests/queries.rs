@@ -276,7 +276,9 @@ fn tpch_queries_have_no_cross_joins() {
         let plan = world.optimize(&tpch(number));
         for (kind, keys, residual, _) in joins(&plan) {
             let scalar = [11, 15, 22].contains(&number) && matches!(kind, JoinKind::Inner);
-            assert!(keys > 0 || scalar, "q{number}: {kind:?} without keys, residual {residual}");
+            // The two nations of Q7, two rows of each, are joined by the OR that names them.
+            let pairs = number == 7 && residual;
+            assert!(keys > 0 || scalar || pairs, "q{number}: {kind:?} without keys, residual {residual}");
         }
     }
 }
