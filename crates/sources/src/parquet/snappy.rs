@@ -6,8 +6,8 @@
 //! Tags of column data are short: two bytes of a number, then the six that it shares with another one. Where the
 //! next tag is follows from this one, so that a decompressor does nothing but wait for one byte after the other: at
 //! seven cycles a tag, whatever the processor could do besides. So two pages are decompressed in turns, tag by
-//! tag, and each works while the other waits: 1.5 to 1.7 times the bytes per second of one after the other
-//! (`snap` 1.1; prices and keys of TPC-H).
+//! tag, and each works while the other waits: 1.5 to 1.7 times the bytes per second of the `snap` crate on prices and
+//! keys of TPC-H, where another thread does not fill the waits of the same core (then there is little gain).
 //!
 //! Short copies write a whole vector, past the end of what they copy, and the next tag writes over the rest. For
 //! this the output has [`SLACK`] bytes more. Everything that is rare or wrong is left to [`one_tag`], which keeps to
