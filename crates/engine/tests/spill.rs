@@ -65,8 +65,12 @@ fn a_side_that_outgrows_estimate_and_memory_is_joined_by_partition() {
         assert!(metrics.spilled_bytes > 32 << 20 && metrics.peak_memory <= 64 << 20, "{metrics:?}");
         let report = handle.report().unwrap();
         assert_eq!(report.stages.iter().map(|stage| stage.spilled).sum::<u64>(), metrics.spilled_bytes);
+        // It was found out before the side was complete: the other one was written meanwhile.
+        let wrote = |rows: u64| report.stages.iter().find(|stage| stage.rows == [rows]).unwrap();
+        let (build, probe) = (wrote(700_000), wrote(2_000_000));
+        assert!(probe.started < build.started + build.duration, "{report:?}");
         let text = df.explain(ExplainMode::Analyze).await.unwrap();
-        for part in ["ShuffledHashJoin instead of BroadcastHashJoin", " spilled", "DynamicJoinSelection"] {
+        for part in ["ShuffledHashJoin instead of BroadcastHashJoin", " spilled", "DynamicJoinSelection", " so far"] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
     });

@@ -12,10 +12,11 @@ use std::time::Instant;
 use firesteel_common::{Config, Error, ExchangeId, ExchangeStats, IdGenerator, QueryId, Result, StageId, TaskId, show};
 use firesteel_exec::{QueryServices, StageExecution};
 use firesteel_optimizer::rule::{OptimizerContext, PlanFacts, TableStats};
-use firesteel_optimizer::stage_planner::{Facts, StagePlanner};
+use firesteel_optimizer::stage_planner::{Facts, StagePlanner, outgrows};
 use firesteel_plan::{Distribution, ExchangeForm, Stage};
 use firesteel_runtime::{TaskScope, Usage};
-use firesteel_shuffle::ExchangeLayout;
+use firesteel_shuffle::{ExchangeLayout, Watch};
+use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -52,6 +53,8 @@ pub struct QuerySetup {
 pub struct QueryCoordinator {
     setup: QuerySetup,
     port: QueryPort,
+    /// Exchanges that have outgrown what may be shared, as told by those who write them.
+    outgrown: (mpsc::UnboundedSender<ExchangeId>, mpsc::UnboundedReceiver<ExchangeId>),
     tasks: TaskScope<(TaskId, Result<()>)>,
     running: BTreeMap<StageId, RunningStage>,
     report: QueryReport,
@@ -73,7 +76,17 @@ impl QueryCoordinator {
         let port = setup.cluster.join(setup.id, setup.config.max_task_failures);
         let tasks = TaskScope::new(setup.cpu.clone());
         let (running, report, usages) = (BTreeMap::new(), QueryReport::default(), Vec::new());
-        Self { setup, port, tasks, running, report, usages, start: Instant::now(), done: false }
+        Self {
+            setup,
+            port,
+            outgrown: mpsc::unbounded(),
+            tasks,
+            running,
+            report,
+            usages,
+            start: Instant::now(),
+            done: false,
+        }
     }
 
     /// Runs the query to its end. When it returns, no task is left and all memory is given back.
@@ -120,6 +133,7 @@ impl QueryCoordinator {
                         self.step()?;
                     }
                 }
+                Some(_) = self.outgrown.1.next() => self.step()?,
                 Some(ended) = self.tasks.next() => self.on_ended(ended)?,
             }
         }
@@ -177,6 +191,7 @@ impl QueryCoordinator {
                 types: stage.plan.output.iter().map(|c| c.ty.clone()).collect(),
                 partitions: output.distribution.partitions(),
                 serialized: output.form == ExchangeForm::Serialized,
+                watch: (output.distribution == Distribution::Broadcast).then(|| self.watch(output.id)),
             };
             self.setup.services.shuffle.register(output.id, layout);
         }
@@ -189,6 +204,16 @@ impl QueryCoordinator {
         }
         self.port.tell(Event::StageSubmitted { stage: stage.id, tasks: stage.tasks.tasks(), urgency: stage.urgency });
         Ok(())
+    }
+
+    /// Asks the planner again as soon as `exchange` is too large to be shared.
+    fn watch(&self, exchange: ExchangeId) -> Arc<Watch> {
+        let (config, outgrown) = (self.setup.config.clone(), self.outgrown.0.clone());
+        let tell = move || {
+            // Nobody asks any more when the coordinator is gone.
+            let _ = outgrown.unbounded_send(exchange);
+        };
+        Watch::new(move |rows, bytes| outgrows(rows, bytes, &config), tell)
     }
 
     fn cancel_stage(&mut self, stage: StageId) {

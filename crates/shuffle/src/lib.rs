@@ -15,7 +15,9 @@ pub mod scatter;
 pub mod sketch;
 mod spill;
 pub mod store;
+pub mod watch;
 
 pub use block::Block;
 pub use scatter::Scatter;
 pub use store::{ExchangeLayout, ShuffleStore, ShuffleWriter};
+pub use watch::Watch;

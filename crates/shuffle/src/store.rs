@@ -4,6 +4,7 @@
 //! first, then those that are being written.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
@@ -16,6 +17,7 @@ use crate::output::Output;
 use crate::scatter::Scatter;
 use crate::sketch::{Distinct, HotKeys};
 use crate::spill::SpillFile;
+use crate::watch::{Watch, Watched};
 
 /// A key counts as hot from this share of the rows.
 const HOT_SHARE: f64 = 0.02;
@@ -29,6 +31,8 @@ pub struct ExchangeLayout {
     pub partitions: u32,
     /// Whether blocks are kept as IPC streams.
     pub serialized: bool,
+    /// Who wants to know while it is written that it has too many rows.
+    pub watch: Option<Arc<Watch>>,
 }
 
 /// Committed output by exchange, task and partition.
@@ -64,6 +68,17 @@ impl ExchangeState {
                 stats.rows[partition] += blocks.iter().map(Block::rows).sum::<u64>();
                 stats.bytes[partition] += blocks.iter().map(Block::bytes).sum::<u64>();
             }
+        }
+        stats
+    }
+
+    /// Rows and bytes of what was written, also by tasks that still run if it is watched and has one partition.
+    fn so_far(&self) -> ExchangeStats {
+        let mut stats = self.sizes();
+        if let (Some(watch), [rows], [bytes]) =
+            (&self.layout.watch, stats.rows.as_mut_slice(), stats.bytes.as_mut_slice())
+        {
+            (*rows, *bytes) = watch.written();
         }
         stats
     }
@@ -138,6 +153,7 @@ impl ShuffleStore {
             hot: HotKeys::default(),
             pending: 0,
             memory: memory(),
+            watched: Watched::new(layout.watch.clone()),
             layout,
         })
     }
@@ -147,9 +163,10 @@ impl ShuffleStore {
         self.with(id, ExchangeState::finish)
     }
 
-    /// What is known of an exchange now: of one that has not finished, the sizes of what was committed.
+    /// What is known of an exchange now: of one that has not finished, the sizes of what was committed, or of all
+    /// that was written to the one partition of a watched one.
     pub fn stats(&self, id: ExchangeId) -> Option<ExchangeStats> {
-        self.with(id, |state| state.finished.clone().unwrap_or_else(|| state.sizes())).ok()
+        self.with(id, |state| state.finished.clone().unwrap_or_else(|| state.so_far())).ok()
     }
 
     /// The blocks that `spec` names, in the order of tasks.
@@ -257,6 +274,7 @@ pub struct ShuffleWriter {
     /// Bytes of the rows that wait to become blocks.
     pending: usize,
     memory: Reservation,
+    watched: Watched,
 }
 
 /// Rows of a block that is made of small batches.
@@ -336,7 +354,10 @@ impl ShuffleWriter {
         let block =
             if self.layout.serialized { Block::serialized(&batch, &self.layout.types)? } else { Block::memory(batch) };
         let held = if self.layout.serialized { block.bytes() } else { block.bytes().max(held) };
-        self.output.lock().keep(partition, block, held)
+        let (rows, bytes) = (block.rows(), block.bytes());
+        self.output.lock().keep(partition, block, held)?;
+        self.watched.add(rows, bytes);
+        Ok(())
     }
 
     /// Makes the output visible. A second commit of the same task is ignored: the first attempt won.
@@ -346,7 +367,10 @@ impl ShuffleWriter {
         let output = MapOutput { output: self.output, distinct: self.distinct, hot: self.hot };
         self.store.with(self.id, |state| {
             state.open.retain(|open| !std::ptr::addr_eq(open.as_ptr(), Arc::as_ptr(&output.output)));
-            state.outputs.entry(self.task.task).or_insert(output);
+            if let Entry::Vacant(entry) = state.outputs.entry(self.task.task) {
+                entry.insert(output);
+                self.watched.commit();
+            }
         })
     }
 }
@@ -389,7 +413,10 @@ mod tests {
         for serialized in [false, true] {
             let pool = MemoryPool::root(100 << 20);
             let store = ShuffleStore::new(pool.clone(), std::env::temp_dir());
-            store.register(ExchangeId(1), ExchangeLayout { types: vec![SqlType::BigInt], partitions: 4, serialized });
+            store.register(
+                ExchangeId(1),
+                ExchangeLayout { types: vec![SqlType::BigInt], partitions: 4, serialized, watch: None },
+            );
             drop(write(&store, task(0, 0), 0..100));
             write(&store, task(0, 1), 0..1000).commit().unwrap();
             write(&store, task(0, 2), 0..1000).commit().unwrap();
@@ -416,7 +443,10 @@ mod tests {
             let pool = MemoryPool::root(8 << 20);
             let folder = std::env::temp_dir().join(format!("firesteel-store-{}-{serialized}", std::process::id()));
             let store = ShuffleStore::new(pool.clone(), &folder);
-            store.register(ExchangeId(1), ExchangeLayout { types: vec![SqlType::BigInt], partitions: 4, serialized });
+            store.register(
+                ExchangeId(1),
+                ExchangeLayout { types: vec![SqlType::BigInt], partitions: 4, serialized, watch: None },
+            );
             let usage = Arc::new(Usage::default());
             // 16 MB of rows, in three tasks at a time.
             let mut writers: Vec<_> =

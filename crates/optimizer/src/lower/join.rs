@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use firesteel_common::config::ExchangeMode;
-use firesteel_common::{Error, ExchangeStats, Result};
+use firesteel_common::{Config, Error, ExchangeStats, Result};
 use firesteel_expr::Expr;
 use firesteel_plan::{
     BuildMode, Distribution, Estimate, ExchangeOrigin, HashJoin, JoinKey, JoinKind, LogicalOp, PhysicalOp,
@@ -16,7 +16,7 @@ use firesteel_plan::{
 
 use super::hint::{self, Asked};
 use super::partitioning::{HashPart, Lowered, Part, read_partitioned};
-use super::{Described, Lowering, held_bytes};
+use super::{Described, Lowering, STILL_TO_COME, held_bytes};
 use crate::adversary::Adversary;
 use crate::stage_rules::is_overloaded;
 
@@ -56,6 +56,7 @@ impl Lowering<'_> {
         };
         let written = |side: &Described<'_>| self.pinned_stats(side.plan).is_some();
         let written = [written(left_plan), written(right_plan)];
+        let outgrown = [left_plan, right_plan].map(|side| self.outgrown(side.plan).is_some());
         let sizes = [left.plan.estimate, right.plan.estimate];
         let (strategy, asked) = hint::asked(&parts, *hint, sizes).unzip();
         if on.is_empty() || asked == Some(Asked::Pairs) {
@@ -71,7 +72,7 @@ impl Lowering<'_> {
             (Some(asked), _) => matches!(asked, Asked::Shared(_)),
             (None, Some((mode, _))) => mode == BuildMode::Shared,
             (None, None) => {
-                let may_share = self.may_share(&sizes[build.index()]);
+                let may_share = !outgrown[build.index()] && may_be_shared(&sizes[build.index()], self.cx.config);
                 demoted = self.demoted(&parts, build, [&left, &right]).filter(|_| may_share);
                 may_share && demoted.is_none()
             }
@@ -80,7 +81,7 @@ impl Lowering<'_> {
         if *null_aware || may_share {
             return Ok(self.shared_join(plan, &parts, join, left, right));
         }
-        let joined = self.partitioned_join(plan, &parts, join, left, right)?;
+        let joined = self.partitioned_join(plan, &parts, join, outgrown[build.index()], left, right)?;
         self.demoted.extend(demoted.map(|because| (joined.plan.id, because)));
         Ok(joined)
     }
@@ -119,14 +120,6 @@ impl Lowering<'_> {
             }
         }
         if left < right { Side::Left } else { Side::Right }
-    }
-
-    fn may_share(&self, build: &Estimate) -> bool {
-        let config = self.cx.config;
-        let limit = config.broadcast_limit(build.exact);
-        // Small rows have large tables: a side within the limit may have one that the memory does not hold.
-        let fits = held_bytes(build) <= config.memory_limit as f64 / 2.0;
-        config.exchange_mode == ExchangeMode::Auto && limit > 0 && build.bytes <= limit as f64 && fits
     }
 
     /// Why a join of sides that are partitioned already stays so: one of them has rows in few partitions, and of the
@@ -217,6 +210,7 @@ impl Lowering<'_> {
         plan: &Described<'_>,
         join: &Parts<'_>,
         hash_join: HashJoin,
+        outgrown: bool,
         left: Lowered,
         right: Lowered,
     ) -> Result<Lowered> {
@@ -225,6 +219,8 @@ impl Lowering<'_> {
         let mut rights: Vec<Expr> = join.on.iter().map(|key| key.right.clone()).collect();
         let bytes = left.plan.estimate.bytes.max(right.plan.estimate.bytes);
         let kept = [&left, &right][build.index()].plan.estimate;
+        let expected = if outgrown { STILL_TO_COME } else { 1.0 };
+        let kept = Estimate { rows: kept.rows * expected, bytes: kept.bytes * expected, ..kept };
         let mut partitions = self.partitions_for(bytes).max(self.partitions_to_hold(&kept));
         // A side that is partitioned already, by some of the keys, settles keys and number for both;
         // of two such sides, the larger one.
@@ -280,6 +276,14 @@ impl Lowering<'_> {
             _ => self.hash(input, keys, partitions),
         }
     }
+}
+
+/// Whether all workers may share a table of so many rows.
+pub(crate) fn may_be_shared(build: &Estimate, config: &Config) -> bool {
+    let limit = config.broadcast_limit(build.exact);
+    // Small rows have large tables: a side within the limit may have one that the memory does not hold.
+    let fits = held_bytes(build) <= config.memory_limit as f64 / 2.0;
+    config.exchange_mode == ExchangeMode::Auto && limit > 0 && build.bytes <= limit as f64 && fits
 }
 
 /// The join of two inputs with a shared table of one of them.

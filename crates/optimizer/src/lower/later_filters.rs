@@ -18,7 +18,7 @@ use firesteel_expr::{ColumnRef, Expr};
 use firesteel_plan::{FilterSource, HashJoin, JoinKind, PhysicalOp, PhysicalPlan, Side};
 
 use super::filters::{WORTHWHILE, drops_unmatched_probe, take};
-use super::{Lowering, StartedExchange};
+use super::{Lowering, STILL_TO_COME, StartedExchange};
 use crate::rule::OptimizerContext;
 use crate::util::{are_integers, value_column};
 
@@ -182,6 +182,10 @@ impl Walk<'_> {
         {
             source.finished = Some((exchange, position));
             source.rows = stats.total_rows() as f64;
+        }
+        let grows = |id: &ExchangeId| self.started.get(id).is_some_and(StartedExchange::grows);
+        if input.reads().iter().any(|(id, _)| grows(id)) {
+            source.rows *= STILL_TO_COME;
         }
         (source.rows <= MAX_KEYS).then_some(source)
     }

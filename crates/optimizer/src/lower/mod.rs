@@ -36,7 +36,7 @@ use crate::rule::OptimizerContext;
 use crate::statistics::{estimate, row_width, with_rows};
 use crate::util::substitute;
 pub(crate) use filters::{DYNAMIC_PRUNING, filters_partitions};
-pub(crate) use join::{DEMOTE, SettledJoins};
+pub(crate) use join::{DEMOTE, SettledJoins, may_be_shared};
 use later_filters::LaterFilters;
 pub(crate) use partitioning::spine_leaf;
 use partitioning::{HashPart, Lowered, Part, read_partitioned};
@@ -44,6 +44,10 @@ pub(crate) use reuse::RULE as REUSE;
 
 /// Up to so many rows that are there already, one task does what would else need another exchange.
 const ONE_TASK_ROWS: f64 = 32_768.0;
+
+/// A side that is too large before it is complete is taken to grow to so many times its size. Partitions that are made
+/// too small for it are merged later; one that is too large may not fit.
+const STILL_TO_COME: f64 = 8.0;
 
 /// What lowering knows of an exchange that has started.
 #[derive(Clone, Debug)]
@@ -54,6 +58,15 @@ pub struct StartedExchange {
     pub columns: Vec<ColumnRef>,
     /// What was written, once it is finished.
     pub stats: Option<ExchangeStats>,
+    /// What had been written when it was found to be too large to be shared, before it was finished.
+    pub outgrown: Option<Estimate>,
+}
+
+impl StartedExchange {
+    /// Whether it is too large to be shared, and there is more to come.
+    pub(crate) fn grows(&self) -> bool {
+        self.stats.is_none() && self.outgrown.is_some()
+    }
 }
 
 /// How the tasks of a stage are cut, decided with its plan.
@@ -253,18 +266,34 @@ impl Lowering<'_> {
             return Estimate { rows: stats.total_rows() as f64, bytes: stats.total_bytes() as f64, exact: true };
         }
         let stats = &plan.stats;
-        Estimate { rows: stats.rows, bytes: stats.rows * row_width(&plan.columns, stats), exact: stats.exact }
+        let bytes = stats.rows * row_width(&plan.columns, stats);
+        match self.outgrown(plan.plan) {
+            Some(so_far) => {
+                Estimate { rows: stats.rows.max(so_far.rows), bytes: bytes.max(so_far.bytes), exact: false }
+            }
+            None => Estimate { rows: stats.rows, bytes, exact: stats.exact },
+        }
     }
 
-    /// What was counted of a leaf that is nothing but a finished exchange.
-    fn pinned_stats(&self, plan: &LogicalPlan) -> Option<&ExchangeStats> {
+    /// The exchange that a leaf is nothing but a read of, if what is known of it may be used.
+    fn pinned_exchange(&self, plan: &LogicalPlan) -> Option<&StartedExchange> {
         match &plan.op {
             LogicalOp::Pinned(Pinned { physical, .. }) if self.cx.config.adaptive => match physical.op {
-                PhysicalOp::ExchangeRead { exchange, .. } => self.started.get(&exchange)?.stats.as_ref(),
+                PhysicalOp::ExchangeRead { exchange, .. } => self.started.get(&exchange),
                 _ => None,
             },
             _ => None,
         }
+    }
+
+    /// What was counted of a leaf that is nothing but a finished exchange.
+    fn pinned_stats(&self, plan: &LogicalPlan) -> Option<&ExchangeStats> {
+        self.pinned_exchange(plan)?.stats.as_ref()
+    }
+
+    /// What has been written so far of a leaf that is nothing but an exchange which is too large to be shared.
+    fn outgrown(&self, plan: &LogicalPlan) -> Option<Estimate> {
+        self.pinned_exchange(plan).filter(|started| started.grows())?.outgrown
     }
 
     /// Ends a stage with an exchange.

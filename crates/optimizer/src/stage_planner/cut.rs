@@ -2,7 +2,7 @@
 //!
 //! The stages that most hangs on come first (see [`super::urgency`]), of equal ones build sides. The probe side of a partitioned join waits for its build side, because the
 //! exact size of that may make the join a shared one, for which the probe side need not be moved at
-//! all. A scan waits for a much smaller join partner above it, whose keys tell which rows are of use.
+//! all; not if it is known before its end that it is too large for that. A scan waits for a much smaller join partner above it, whose keys tell which rows are of use.
 //! Neither waits if nothing else could run; waiting is for stages that come before in the order of the
 //! search, build sides first, so it has no cycles.
 
@@ -74,7 +74,7 @@ impl StagePlanner {
             let stage = Stage { urgency, ..self.stage(node, exchange, plan, facts, cx, step)? };
             let id = stage.output.id;
             let columns = stage.plan.output.clone();
-            let started = StartedExchange { exchange: stage.output.clone(), columns, stats: None };
+            let started = StartedExchange { exchange: stage.output.clone(), columns, stats: None, outgrown: None };
             self.started.insert(id, started);
             if stage.output.distribution == Distribution::Any {
                 self.done = true;
@@ -151,7 +151,8 @@ impl StagePlanner {
                 let (build, probe) = (plan.inputs.get(join.build.index()), plan.inputs.get(join.build.other().index()));
                 let beside = above + rows(probe);
                 let built = build.is_none_or(|build| self.find_ready(build, None, holds, beside, out));
-                let wait = !built && holds.is_some() && join.mode == BuildMode::Partitioned && join.hint.is_none();
+                let open = !built && !build.is_some_and(|build| self.has_outgrown(build));
+                let wait = open && holds.is_some() && join.mode == BuildMode::Partitioned && join.hint.is_none();
                 let reason = "held back until the build side of its join has finished: its exact size may \
                               make this exchange unnecessary";
                 let (wait, beside) = (wait.then_some(reason), above + rows(build));

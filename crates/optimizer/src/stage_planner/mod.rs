@@ -10,6 +10,7 @@
 mod cut;
 mod memory;
 mod notes;
+mod outgrown;
 mod pins;
 mod urgency;
 
@@ -27,6 +28,7 @@ use crate::optimizer::Optimizer;
 use crate::remembered::Remembered;
 use crate::rule::{OptimizerContext, PlanFacts};
 use notes::JoinView;
+pub use outgrown::outgrows;
 
 /// What the stages have left so far.
 pub trait Facts {
@@ -120,7 +122,7 @@ impl StagePlanner {
     }
 
     /// Takes in what has ended and says what to start. To be called once at the beginning and whenever
-    /// an exchange has finished.
+    /// an exchange has finished, or has been found to be too large to be shared ([`outgrows`]).
     pub fn step(&mut self, facts: &dyn Facts, cx: &OptimizerContext<'_>) -> Result<Step> {
         if cx.facts.remembered.is_empty() {
             return self.tempted(facts, cx);
@@ -143,8 +145,10 @@ impl StagePlanner {
     fn planned(&mut self, facts: &dyn Facts, cx: &OptimizerContext<'_>) -> Result<Step> {
         let mut step = Step { done: self.done, ..Step::default() };
         let ended = self.take_facts(facts);
+        let outgrown = self.take_outgrown(facts, cx);
+        let news = [ended, outgrown].concat();
         let first = self.initial.is_none();
-        if self.done || !first && ended.is_empty() {
+        if self.done || !first && news.is_empty() {
             return Ok(step);
         }
         if !first {
@@ -167,7 +171,7 @@ impl StagePlanner {
         if first {
             self.initial = Some(plan.root.clone());
         } else if cx.config.adaptive {
-            step.notes = self.compare(&joins, &ended, cx);
+            step.notes = self.compare(&joins, &news, cx);
         }
         self.joins = joins;
         self.start_ready(&plan, facts, cx, &mut step)?;
@@ -296,6 +300,8 @@ mod exclusion_tests;
 mod filter_tests;
 #[cfg(test)]
 mod hint_tests;
+#[cfg(test)]
+mod outgrown_tests;
 #[cfg(test)]
 mod random_tests;
 #[cfg(test)]

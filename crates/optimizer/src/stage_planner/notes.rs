@@ -10,7 +10,7 @@ use crate::lower::SettledJoins;
 use crate::rule::OptimizerContext;
 
 /// Name of the choice of strategy and build side, for `spark.sql.adaptive.optimizer.excludedRules`.
-const JOIN_SELECTION: &str = "DynamicJoinSelection";
+pub(super) const JOIN_SELECTION: &str = "DynamicJoinSelection";
 
 /// A join of a plan, comparable with the same join of another one.
 #[derive(Clone, Debug)]
@@ -103,7 +103,8 @@ impl StagePlanner {
             let evidence: Vec<ExchangeId> =
                 ended.iter().copied().filter(|id| join.sides.iter().any(|side| side.reads.contains(id))).collect();
             let subject = if evidence.is_empty() { subject.clone() } else { stages_text(&evidence) };
-            for (because, effect) in changes(old, join, cx) {
+            let grows = |side: &JoinSide| side.reads.iter().any(|id| self.outgrown(*id).is_some());
+            for (because, effect) in changes(old, join, &grows, cx) {
                 let note = note(JOIN_SELECTION, &subject, because).effect(effect).nodes([join.node]);
                 notes.push(join.sides.iter().fold(note, |note, side| {
                     let before = old.side(&side.keys).map(|side| side.estimate);
@@ -164,12 +165,18 @@ impl StagePlanner {
 }
 
 /// What is different in `new`, in sentences and as data.
-fn changes(old: &JoinView, new: &JoinView, cx: &OptimizerContext<'_>) -> Vec<(String, Effect)> {
+fn changes(
+    old: &JoinView,
+    new: &JoinView,
+    grows: &dyn Fn(&JoinSide) -> bool,
+    cx: &OptimizerContext<'_>,
+) -> Vec<(String, Effect)> {
     let mut out = Vec::new();
     let evidence = |side: &JoinSide| {
         let before = old.side(&side.keys).map(|side| size_text(&side.estimate)).unwrap_or_default();
         let now = size_text(&side.estimate);
         match (before == now, side.estimate.exact) {
+            _ if grows(side) => format!("{} was estimated at {before}, it has {now} so far", side.keys),
             (true, _) => format!("{} has about {now}", side.keys),
             (false, true) => format!("{} was estimated at {before}, it has {now}", side.keys),
             (false, false) => format!("{} was estimated at {before}, now at {now}", side.keys),
@@ -177,7 +184,7 @@ fn changes(old: &JoinView, new: &JoinView, cx: &OptimizerContext<'_>) -> Vec<(St
     };
     let build = new.build_side();
     if old.mode != new.mode {
-        let limit = show::bytes(cx.config.broadcast_limit(build.estimate.exact));
+        let limit = show::bytes(cx.config.broadcast_limit(build.estimate.exact || grows(build)));
         let text = match new.mode {
             BuildMode::Shared => "BroadcastHashJoin instead of ShuffledHashJoin",
             BuildMode::Partitioned => "ShuffledHashJoin instead of BroadcastHashJoin",

@@ -36,7 +36,8 @@ impl StagePlanner {
         }
     }
 
-    /// Marks pins whose exchanges have finished, and gives them what was counted.
+    /// Marks pins whose exchanges have finished, and gives them what was counted; others at least what was counted so
+    /// far.
     pub(super) fn update_pins(&mut self, cx: &OptimizerContext<'_>) {
         let plan = std::mem::replace(&mut self.logical, LogicalPlan::empty(NodeId(0), Vec::new()));
         let values = distinct_values(&plan);
@@ -87,6 +88,11 @@ impl StagePlanner {
                 set_rows(&mut pinned.stats, measured);
                 self.set_matched(pinned, values);
             }
+        } else if let LogicalOp::Pinned(pinned) = &mut plan.op
+            && let PhysicalOp::ExchangeRead { exchange, .. } = pinned.physical.op
+            && let Some(so_far) = self.outgrown(exchange)
+        {
+            pinned.stats.rows = pinned.stats.rows.max(so_far.rows);
         }
         plan
     }
