@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use firesteel_common::{NodeId, PartitionSpec};
+use firesteel_common::{ExchangeId, NodeId, PartitionSpec};
 use firesteel_plan::{PhysicalPlan, TaskInput, TaskLayout};
 
 use crate::gather::{Gather, GatherPoint};
@@ -18,10 +18,13 @@ use crate::operators::hash_aggregate::SliceGroups;
 use crate::operators::hash_join::JoinBuild;
 use crate::operators::window::SortedSlice;
 
+/// A partition of the exchange that is cut: inputs of a union have partitions of their own.
+type Sliced = (ExchangeId, u32);
+
 /// One slice among those of its partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slice {
-    pub(crate) partition: u32,
+    pub(crate) of: Sliced,
     /// Its number, from 0, and how many there are.
     pub(crate) index: u32,
     pub(crate) count: u32,
@@ -32,19 +35,19 @@ pub(crate) struct Slice {
 pub(crate) struct Slices {
     by_task: BTreeMap<u32, Slice>,
     /// By partition, the slices that have not ended.
-    left: BTreeMap<u32, AtomicUsize>,
-    builds: BTreeMap<(NodeId, u32), Once<JoinBuild>>,
+    left: BTreeMap<Sliced, AtomicUsize>,
+    builds: BTreeMap<(NodeId, Sliced), Once<JoinBuild>>,
     /// The node at which the slices of a partition meet, and by partition, where.
     gatherer: Option<NodeId>,
-    groups: BTreeMap<u32, Arc<Gather<SliceGroups>>>,
-    rows: BTreeMap<u32, Arc<Gather<SortedSlice>>>,
+    groups: BTreeMap<Sliced, Arc<Gather<SliceGroups>>>,
+    rows: BTreeMap<Sliced, Arc<Gather<SortedSlice>>>,
 }
 
 impl Slices {
     /// What `layout` says of the tasks of `plan`.
     pub(crate) fn of(layout: &TaskLayout, plan: &PhysicalPlan) -> Self {
         let TaskLayout::PerInput(inputs) = layout else { return Self::default() };
-        let mut tasks: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        let mut tasks: BTreeMap<Sliced, Vec<u32>> = BTreeMap::new();
         for (task, input) in inputs.iter().enumerate() {
             if let Some(partition) = sliced(input) {
                 tasks.entry(partition).or_default().push(task as u32);
@@ -56,7 +59,7 @@ impl Slices {
         let rows = counts().map(|(partition, count)| (partition, Arc::new(Gather::new(count)))).collect();
         let slices = tasks.into_iter().flat_map(|(partition, tasks)| {
             let count = tasks.len() as u32;
-            (0..count).zip(tasks).map(move |(index, task)| (task, Slice { partition, index, count }))
+            (0..count).zip(tasks).map(move |(index, task)| (task, Slice { of: partition, index, count }))
         });
         let gatherer = plan.gatherer().map(|node| node.id);
         Self { by_task: slices.collect(), left, builds: BTreeMap::new(), gatherer, groups, rows }
@@ -74,7 +77,7 @@ impl Slices {
 
     /// The table of `node` for the tasks of a slice.
     pub(crate) fn build(&self, node: NodeId, slice: Slice) -> Option<&Once<JoinBuild>> {
-        self.builds.get(&(node, slice.partition))
+        self.builds.get(&(node, slice.of))
     }
 
     /// Where `node` is to leave the groups of a task's slice, if it is to.
@@ -87,28 +90,28 @@ impl Slices {
         self.point(&self.rows, node, task)
     }
 
-    fn point<T>(&self, all: &BTreeMap<u32, Arc<Gather<T>>>, node: NodeId, task: u32) -> Option<GatherPoint<T>> {
+    fn point<T>(&self, all: &BTreeMap<Sliced, Arc<Gather<T>>>, node: NodeId, task: u32) -> Option<GatherPoint<T>> {
         let slice = self.of_task(task).filter(|_| self.gatherer == Some(node))?;
-        Some(GatherPoint { gather: all.get(&slice.partition)?.clone(), index: slice.index })
+        Some(GatherPoint { gather: all.get(&slice.of)?.clone(), index: slice.index })
     }
 
     /// Notes that a task has ended well.
     pub(crate) fn end(&self, task: u32) {
         let Some(slice) = self.of_task(task) else { return };
-        let before = self.left.get(&slice.partition).map(|left| left.fetch_sub(1, Ordering::AcqRel));
+        let before = self.left.get(&slice.of).map(|left| left.fetch_sub(1, Ordering::AcqRel));
         if before == Some(1) {
-            let own = self.builds.iter().filter(|((_, partition), _)| *partition == slice.partition);
+            let own = self.builds.iter().filter(|((_, partition), _)| *partition == slice.of);
             own.for_each(|(_, build)| build.forget());
-            self.groups.get(&slice.partition).into_iter().for_each(|groups| groups.forget());
-            self.rows.get(&slice.partition).into_iter().for_each(|rows| rows.forget());
+            self.groups.get(&slice.of).into_iter().for_each(|groups| groups.forget());
+            self.rows.get(&slice.of).into_iter().for_each(|rows| rows.forget());
         }
     }
 }
 
 /// The partition of which a task reads a slice.
-fn sliced(input: &TaskInput) -> Option<u32> {
-    input.specs.values().find_map(|spec| match spec {
-        PartitionSpec::Slice { partition, .. } => Some(*partition),
+fn sliced(input: &TaskInput) -> Option<Sliced> {
+    input.specs.iter().find_map(|(exchange, spec)| match spec {
+        PartitionSpec::Slice { partition, .. } => Some((*exchange, *partition)),
         _ => None,
     })
 }
@@ -116,7 +119,6 @@ fn sliced(input: &TaskInput) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use firesteel_common::ExchangeId;
     use firesteel_plan::{Estimate, PhysicalOp};
 
     #[test]
@@ -139,11 +141,11 @@ mod tests {
         };
         let mut slices = Slices::of(&layout, &plan);
         slices.add_join(NodeId(7));
-        assert_eq!(slices.of_task(0), Some(Slice { partition: 2, index: 0, count: 2 }));
+        assert_eq!(slices.of_task(0), Some(Slice { of: (ExchangeId(0), 2), index: 0, count: 2 }));
         assert_eq!(slices.of_task(1), None);
-        assert_eq!(slices.of_task(3), Some(Slice { partition: 2, index: 1, count: 2 }));
+        assert_eq!(slices.of_task(3), Some(Slice { of: (ExchangeId(0), 2), index: 1, count: 2 }));
         let slice = slices.of_task(2).unwrap();
-        assert_eq!(slice, Slice { partition: 3, index: 0, count: 1 });
+        assert_eq!(slice, Slice { of: (ExchangeId(0), 3), index: 0, count: 1 });
         assert!(slices.build(NodeId(7), slice).is_some());
         assert!(slices.build(NodeId(8), slice).is_none());
     }

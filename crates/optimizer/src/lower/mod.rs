@@ -442,8 +442,8 @@ impl Lowering<'_> {
         Ok(Lowered { plan: physical, part })
     }
 
-    /// Inputs whose tasks take any rows share a stage, as do those with one task each and those with
-    /// equally many partitions. Otherwise, partitioned inputs end a stage of their own.
+    /// Inputs whose tasks take any rows share a stage, as do those with one task each and those that are partitioned,
+    /// each with tasks of its own. Otherwise, partitioned inputs end a stage of their own.
     fn union(&mut self, plan: &Described<'_>, inputs: Vec<Lowered>) -> Lowered {
         // What is done to the rows of a union within a branch of another one would have to be done for each of its
         // own branches: it ends a stage.
@@ -464,10 +464,8 @@ impl Lowering<'_> {
             .collect();
         let (part, inputs) = if inputs.iter().all(|input| input.part == Part::One) {
             (Part::One, inputs)
-        } else if let Some(Some(count)) = counts.first()
-            && counts.iter().all(|other| *other == Some(*count))
-        {
-            (Part::Partitioned(HashPart::unknown(*count)), inputs)
+        } else if let Some(counts) = counts.iter().copied().collect::<Option<Vec<u32>>>() {
+            (Part::Partitioned(HashPart::unknown(counts.iter().sum())), inputs)
         } else {
             let apart = |input: Lowered| if is_elastic(&input) { input } else { apart(self, input) };
             (Part::elastic(), inputs.into_iter().map(apart).collect())

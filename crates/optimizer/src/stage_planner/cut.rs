@@ -280,6 +280,8 @@ impl StagePlanner {
             plan,
             inputs,
             partitions,
+            share: 1.0,
+            may_cut: true,
             config: cx.config,
             workers: facts.workers(),
             cores: facts.cores(),

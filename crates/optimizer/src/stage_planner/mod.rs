@@ -299,6 +299,8 @@ mod exclusion_tests;
 #[cfg(test)]
 mod filter_tests;
 #[cfg(test)]
+mod group_tests;
+#[cfg(test)]
 mod hint_tests;
 #[cfg(test)]
 mod outgrown_tests;

@@ -8,6 +8,7 @@
 use firesteel_common::show;
 use firesteel_plan::{ExchangeOrigin, TaskInput};
 
+use super::groups::scaled;
 use super::{Layout, PerPartition, StageInputs};
 
 const RULE: &str = "CoalesceShufflePartitions";
@@ -22,7 +23,7 @@ pub(super) fn merge(stage: &StageInputs<'_>, partitions: &PerPartition, layout: 
     let sizes: Vec<u64> = (0..stage.partitions).map(|i| stage.bytes(i)).collect();
     let total: u64 = sizes.iter().sum();
     let own = if config.parallelism_first { stage.workers.max(1) as u64 } else { 1 };
-    let least = config.coalesce_min_partitions.map_or(own, u64::from);
+    let least = config.coalesce_min_partitions.map_or(own, |least| scaled(least.into(), stage.share));
     let smallest = config.min_partition_bytes;
     let advisory = if stage.explodes() { smallest } else { config.advisory_partition_bytes };
     // Not more than the memory has room for, if each worker holds a task's bytes and what it makes of them.

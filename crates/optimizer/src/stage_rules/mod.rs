@@ -1,15 +1,16 @@
 //! How the tasks of a stage read its inputs, decided from exact sizes when the stage is cut.
 //!
 //! Invariant: these rules change which task reads which rows, never what is computed. All exchanges
-//! that a stage reads by partition are cut at the same places, since rows with equal keys must meet.
+//! of an alignment group are cut at the same places, since rows with equal keys must meet.
 
 mod coalesce;
+mod groups;
 mod rebalance;
 mod skew;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use firesteel_common::{Config, Error, ExchangeId, ExchangeStats, PartitionSpec, Result};
+use firesteel_common::{Config, ExchangeId, ExchangeStats, PartitionSpec, Result};
 use firesteel_plan::{Exchange, PhysicalOp, PhysicalPlan, ReadMode, TaskInput};
 
 use crate::lower::StartedExchange;
@@ -25,9 +26,14 @@ pub(crate) struct Input<'a> {
 /// What the rules look at.
 pub(crate) struct StageInputs<'a> {
     pub plan: &'a PhysicalPlan,
-    /// By exchange; all have the same number of partitions.
+    /// By exchange; within an alignment group all have the same number of partitions.
     pub inputs: BTreeMap<ExchangeId, Input<'a>>,
+    /// Of each input of a group.
     pub partitions: u32,
+    /// The part of the bytes of its stage that a group reads.
+    pub share: f64,
+    /// Whether a partition may be read by several tasks, as far as the plan around the group is concerned.
+    pub may_cut: bool,
     pub config: &'a Config,
     pub workers: usize,
     /// Workers that can run at the same time.
@@ -84,6 +90,8 @@ pub(crate) fn is_overloaded(
             plan,
             inputs,
             partitions,
+            share: 1.0,
+            may_cut: true,
             config,
             workers: config.threads,
             cores: config.threads,
@@ -95,39 +103,56 @@ pub(crate) fn one_task(inputs: &BTreeSet<ExchangeId>) -> TaskInput {
     TaskInput { specs: inputs.iter().map(|id| (*id, PartitionSpec::All)).collect() }
 }
 
-/// One task per partition, merged and split where that pays.
+/// One task per partition of each alignment group, merged and split where that pays.
 ///
-/// Errors: inputs with different numbers of partitions.
+/// Errors: inputs of a group with different numbers of partitions.
 pub(crate) fn tasks_by_partition(stage: &StageInputs<'_>) -> Result<Layout> {
-    let same = |input: &Input<'_>| input.exchange.distribution.partitions() == stage.partitions;
-    if !stage.inputs.values().all(same) {
-        return Err(Error::internal("a stage reads exchanges with different numbers of partitions"));
-    }
+    let groups = groups::alignment_groups(stage)?;
+    let all: u32 = groups.iter().map(|group| group.partitions).sum();
     let mut layout = Layout::default();
-    let whole = |i: u32| vec![stage.whole(i..i + 1)];
-    let mut partitions: PerPartition = (0..stage.partitions).map(whole).collect();
-    if let Some(most) = most_tasks(stage.plan).filter(|most| *most < stage.partitions) {
-        let bound = |k: u32| (u64::from(stage.partitions) * u64::from(k) / u64::from(most)) as u32;
-        layout.tasks = (0..most).map(|k| stage.whole(bound(k)..bound(k + 1))).collect();
+    if let Some(most) = most_tasks(stage.plan).filter(|most| *most < all) {
+        layout.tasks = (0..most)
+            .map(|k| groups.iter().flat_map(|group| group.part(k, most).specs).collect())
+            .map(|specs| TaskInput { specs })
+            .collect();
         return Ok(layout);
+    }
+    for group in &groups {
+        let tasks = tasks_of_group(group, &mut layout);
+        layout.tasks.extend(groups::apart(tasks, stage));
     }
     if stage.inputs.values().all(|input| input.stats.is_some()) {
-        skew::split(stage, &mut partitions, &mut layout);
-        rebalance::split(stage, &mut partitions, &mut layout);
-        let merged = coalesce::merge(stage, &partitions, &mut layout);
-        layout.tasks = merged.unwrap_or_else(|| partitions.into_iter().flatten().collect());
         // The largest first: what is started last should not be what everybody waits for.
         layout.tasks.sort_by_cached_key(|task| std::cmp::Reverse(stage.task_bytes(task)));
-        return Ok(layout);
     }
-    layout.tasks = partitions.into_iter().flatten().collect();
     Ok(layout)
+}
+
+/// The tasks of inputs that are cut at the same places.
+fn tasks_of_group(group: &StageInputs<'_>, layout: &mut Layout) -> Vec<TaskInput> {
+    let mut partitions: PerPartition = (0..group.partitions).map(|i| vec![group.whole(i..i + 1)]).collect();
+    if group.inputs.values().all(|input| input.stats.is_some()) {
+        if group.may_cut {
+            skew::split(group, &mut partitions, layout);
+            rebalance::split(group, &mut partitions, layout);
+        }
+        if let Some(merged) = coalesce::merge(group, &partitions, layout) {
+            return merged;
+        }
+    }
+    partitions.into_iter().flatten().collect()
 }
 
 impl StageInputs<'_> {
     /// A task that reads a range of partitions of every input.
     fn whole(&self, range: std::ops::Range<u32>) -> TaskInput {
         TaskInput { specs: self.inputs.keys().map(|id| (*id, PartitionSpec::Whole(range.clone()))).collect() }
+    }
+
+    /// Part `k` of so many of all partitions.
+    fn part(&self, k: u32, parts: u32) -> TaskInput {
+        let bound = |k: u32| (u64::from(self.partitions) * u64::from(k) / u64::from(parts)) as u32;
+        self.whole(bound(k)..bound(k + 1))
     }
 
     /// Bytes of a partition over all inputs.

@@ -29,7 +29,8 @@ fn tasks(origin: ExchangeOrigin, config: &Config) -> usize {
     let (plan, exchange) = (read(), exchange(origin));
     let stats = ExchangeStats { rows: vec![1; 4], bytes: vec![8; 4], finished: true, ..ExchangeStats::default() };
     let inputs = BTreeMap::from([(ExchangeId(0), Input { exchange: &exchange, stats: Some(&stats) })]);
-    let stage = StageInputs { plan: &plan, inputs, partitions: 4, config, workers: 2, cores: 2 };
+    let stage =
+        StageInputs { plan: &plan, inputs, partitions: 4, share: 1.0, may_cut: true, config, workers: 2, cores: 2 };
     tasks_by_partition(&stage).unwrap().tasks.len()
 }
 
