@@ -15,11 +15,15 @@ use super::{Facts, StagePlanner};
 use crate::lower::may_be_shared;
 use crate::rule::OptimizerContext;
 
-/// Whether a kept side with so many rows and bytes, and perhaps more to come, can not be shared by all workers: the
-/// planner should be asked again at once. Never with adaptive execution off.
+/// Whether a kept side with so many rows and bytes, and perhaps more to come, is too large to be shared by all workers:
+/// the planner should be asked again at once. Never with adaptive execution off, nor where sides are not shared for
+/// their size.
 pub fn outgrows(rows: u64, bytes: u64, config: &Config) -> bool {
-    let so_far = Estimate { rows: rows as f64, bytes: bytes as f64, exact: true };
-    config.adaptive && !config.is_excluded_adaptively(JOIN_SELECTION) && !may_be_shared(&so_far, config)
+    let shared = |rows: u64, bytes: u64| {
+        may_be_shared(&Estimate { rows: rows as f64, bytes: bytes as f64, exact: true }, config)
+    };
+    let decides = config.adaptive && !config.is_excluded_adaptively(JOIN_SELECTION);
+    decides && shared(0, 0) && !shared(rows, bytes)
 }
 
 impl StagePlanner {

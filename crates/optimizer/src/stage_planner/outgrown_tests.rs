@@ -3,8 +3,8 @@
 use firesteel_common::{ExchangeId, ExchangeStats};
 use firesteel_plan::{Effect, JoinKind, LogicalPlan};
 
-use super::StagePlanner;
 use super::tests::{Query, text};
+use super::{StagePlanner, outgrows};
 
 /// A large table, and one that is expected to be small enough to be shared.
 fn joined(settings: &[(&str, &str)], rows: [u64; 2]) -> (Query, StagePlanner) {
@@ -81,4 +81,9 @@ fn what_settles_the_join_otherwise_is_left_alone() {
         write(&mut query, 70_000);
         assert_eq!(query.step(&mut planner), super::Step::default(), "{setting:?}");
     }
+    // What is shared all the same, as pairs without keys must be, is not shared for its size.
+    for setting in [("firesteel.exchange.mode", "partitioned"), ("spark.sql.autoBroadcastJoinThreshold", "-1")] {
+        assert!(!outgrows(1_000_000, 1 << 40, &Query::new(&[setting]).config), "{setting:?}");
+    }
+    assert!(outgrows(1_000_000, 1 << 40, &Query::new(&[]).config));
 }
