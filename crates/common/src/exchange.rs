@@ -1,6 +1,9 @@
 //! What a finished exchange tells, and how a task reads one.
 
 use std::ops::Range;
+use std::sync::Arc;
+
+use crate::KeyCounts;
 
 /// How one task reads a finished exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +31,8 @@ pub struct ExchangeStats {
     pub bytes: Vec<u64>,
     /// Heavy hitters among the partition keys: hash and an estimate of its rows.
     pub hot_keys: Vec<(u64, u64)>,
+    /// About the rows of any partition key, where there are keys.
+    pub key_counts: Option<Arc<KeyCounts>>,
     /// Estimate of distinct partition keys, where there are keys.
     pub distinct_keys: Option<u64>,
     /// Whether all tasks have committed.

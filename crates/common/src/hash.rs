@@ -53,6 +53,11 @@ pub fn combine(hash: u64, next: u64) -> u64 {
     hash.rotate_left(23).wrapping_mul(SEED) ^ next
 }
 
+/// Hash of so many columns that are all NULL.
+pub fn null_hash(columns: usize) -> u64 {
+    (1..columns).fold(NULL, |hash, _| combine(hash, NULL))
+}
+
 /// Which of `partitions` a hash belongs to: by its top bits, for any number of partitions.
 #[inline]
 pub fn partition_of(hash: u64, partitions: u32) -> u32 {

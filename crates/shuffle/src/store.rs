@@ -8,7 +8,7 @@ use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
-use firesteel_common::{Batch, Error, ExchangeId, ExchangeStats, PartitionSpec, Result, SqlType, TaskId};
+use firesteel_common::{Batch, Error, ExchangeId, ExchangeStats, KeyCounts, PartitionSpec, Result, SqlType, TaskId};
 use firesteel_runtime::{MemoryPool, Reclaim, Reservation, Usage};
 use parking_lot::Mutex;
 
@@ -85,14 +85,17 @@ impl ExchangeState {
 
     fn finish(&mut self) {
         let mut stats = self.sizes();
-        let (mut distinct, mut hot): (Option<Distinct>, _) = (None, HotKeys::default());
+        let (mut keys, mut hot): (Option<Keys>, _) = (None, HotKeys::default());
         for output in self.outputs.values_mut() {
-            if let Some(sketch) = output.distinct.take() {
-                distinct.get_or_insert_default().merge(&sketch);
+            match (&mut keys, output.keys.take()) {
+                (Some(keys), Some(others)) => keys.merge(&others),
+                (None, others) => keys = others,
+                (Some(_), None) => {}
             }
             hot.merge(&std::mem::take(&mut output.hot));
         }
-        stats.distinct_keys = distinct.map(|d| d.estimate());
+        stats.distinct_keys = keys.as_ref().map(|keys| keys.distinct.estimate());
+        stats.key_counts = keys.map(|keys| Arc::new(keys.counts));
         stats.hot_keys = hot.above(HOT_SHARE, stats.total_rows());
         stats.finished = true;
         self.finished = Some(stats);
@@ -103,8 +106,27 @@ impl ExchangeState {
 #[derive(Debug)]
 struct MapOutput {
     output: Arc<Mutex<Output>>,
-    distinct: Option<Distinct>,
+    keys: Option<Keys>,
     hot: HotKeys,
+}
+
+/// What is counted of every key.
+#[derive(Debug, Default)]
+struct Keys {
+    distinct: Distinct,
+    counts: KeyCounts,
+}
+
+impl Keys {
+    fn add(&mut self, hashes: &[u64]) {
+        self.distinct.add(hashes);
+        self.counts.add(hashes);
+    }
+
+    fn merge(&mut self, other: &Keys) {
+        self.distinct.merge(&other.distinct);
+        self.counts.merge(&other.counts);
+    }
 }
 
 impl ShuffleStore {
@@ -149,7 +171,7 @@ impl ShuffleStore {
             tail_rows: 0,
             next: 0,
             output,
-            distinct: None,
+            keys: None,
             hot: HotKeys::default(),
             pending: 0,
             memory: memory(),
@@ -269,7 +291,7 @@ pub struct ShuffleWriter {
     /// Next partition of a round robin.
     next: u32,
     output: Arc<Mutex<Output>>,
-    distinct: Option<Distinct>,
+    keys: Option<Keys>,
     hot: HotKeys,
     /// Bytes of the rows that wait to become blocks.
     pending: usize,
@@ -283,7 +305,7 @@ const BLOCK_ROWS: usize = 8192;
 impl ShuffleWriter {
     /// Writes rows to the partitions of their `hashes`, one per live row.
     pub fn write_hashed(&mut self, batch: Batch, hashes: &[u64]) -> Result<()> {
-        self.distinct.get_or_insert_default().add(hashes);
+        self.keys.get_or_insert_default().add(hashes);
         self.hot.add(hashes);
         let room = self.reserve_pending(&batch)?;
         self.scatter.push(batch, hashes)?;
@@ -364,7 +386,7 @@ impl ShuffleWriter {
     pub fn commit(mut self) -> Result<()> {
         self.flush_scatter()?;
         self.flush_tail()?;
-        let output = MapOutput { output: self.output, distinct: self.distinct, hot: self.hot };
+        let output = MapOutput { output: self.output, keys: self.keys, hot: self.hot };
         self.store.with(self.id, |state| {
             state.open.retain(|open| !std::ptr::addr_eq(open.as_ptr(), Arc::as_ptr(&output.output)));
             if let Entry::Vacant(entry) = state.outputs.entry(self.task.task) {

@@ -1,7 +1,9 @@
 //! Partitions that are larger than others, in made-up statistics: when they are cut, and when not.
 
-use firesteel_common::hash::partition_of;
-use firesteel_common::{ExchangeId, NodeId, PartitionSpec};
+use std::sync::Arc;
+
+use firesteel_common::hash::{hash_u64, null_hash, partition_of};
+use firesteel_common::{ExchangeId, KeyCounts, NodeId, PartitionSpec};
 use firesteel_expr::Expr;
 use firesteel_plan::{JoinKind, LogicalOp, LogicalPlan, RepartitionKind, TaskInput, TaskLayout};
 
@@ -182,6 +184,55 @@ fn a_second_join_on_the_key_of_a_skewed_join_needs_no_exchange_of_its_own() {
     assert_eq!(step.start[0].id.0, 3, "three exchanges and the result");
     let is_slice = |task: &&TaskInput| task.specs.values().any(|spec| matches!(spec, PartitionSpec::Slice { .. }));
     assert_eq!(tasks(&step).iter().filter(is_slice).count(), 10);
+}
+
+/// The step of a join of even partitions, whose probe side has 150,000 of 1,000,000 rows of the key `hot`, and whose
+/// build side so many beside `others` keys of one row.
+fn paired(kind: JoinKind, hot: u64, build_rows: i32, others: u64) -> Step {
+    let partitions = [("spark.sql.shuffle.partitions", "32")];
+    let mut query = Query::new(&[PARTITIONED, partitions[0]]);
+    let (left, [lk, _]) = query.table("l", 100_000_000);
+    let (right, [rk, _]) = query.table("r", 10_000_000);
+    let mut planner = query.planner(query.join(kind, left, right, &lk, &rk));
+    query.step(&mut planner);
+    query.finish(0, vec![1_000; 32]);
+    let mut counts = KeyCounts::default();
+    counts.add(&(0..others).map(hash_u64).collect::<Vec<_>>());
+    counts.add_rows(hot, build_rows);
+    query.exchanges.get_mut(&BUILD).unwrap().key_counts = Some(Arc::new(counts));
+    query.step(&mut planner);
+    query.finish(1, vec![31_250; 32]);
+    query.exchanges.get_mut(&PROBE).unwrap().hot_keys = vec![(hot, 150_000)];
+    query.step(&mut planner)
+}
+
+#[test]
+fn a_partition_is_cut_by_the_rows_that_a_key_with_many_on_both_sides_makes() {
+    let hot = hash_u64(1_000_000);
+    let partition = partition_of(hot, 32);
+    let step = paired(JoinKind::Full, hot, 100, 32_000);
+    assert_eq!(slices(&step).len(), 4);
+    assert_eq!(rules(&step)[0], "AddPartitions");
+    let because = &step.notes[0].because;
+    assert!(because.contains("rows that it makes of hot keys) of"), "{because}");
+    // They make most: they are first, though others have more to read.
+    let first = tasks(&step)[..4]
+        .iter()
+        .all(|t| matches!(t.specs[&PROBE], PartitionSpec::Slice { partition: p, .. } if p == partition));
+    assert!(first, "{:?}", tasks(&step));
+}
+
+#[test]
+fn nothing_is_cut_where_a_hot_key_finds_no_more_rows_than_others_or_makes_none() {
+    let hot = hash_u64(1_000_000);
+    // One row, and so many as may be due to other keys.
+    assert!(slices(&paired(JoinKind::Full, hot, 1, 1_000)).is_empty());
+    assert!(slices(&paired(JoinKind::Full, hot, 4, 100_000)).is_empty());
+    // Rows that are only looked for.
+    assert!(slices(&paired(JoinKind::LeftSemi, hot, 100, 32_000)).is_empty());
+    assert!(slices(&paired(JoinKind::LeftAnti, hot, 100, 32_000)).is_empty());
+    // NULL is equal to nothing.
+    assert!(slices(&paired(JoinKind::Full, null_hash(1), 100, 32_000)).is_empty());
 }
 
 /// The step that groups or orders one exchange, which `node` puts over rows distributed by its key.

@@ -5,6 +5,7 @@
 
 mod coalesce;
 mod groups;
+mod made;
 mod rebalance;
 mod skew;
 
@@ -117,23 +118,26 @@ pub(crate) fn tasks_by_partition(stage: &StageInputs<'_>) -> Result<Layout> {
             .collect();
         return Ok(layout);
     }
-    for group in &groups {
-        let tasks = tasks_of_group(group, &mut layout);
+    let mades: Vec<_> = groups.iter().map(made::of_hot_keys).collect();
+    for (group, made) in groups.iter().zip(&mades) {
+        let tasks = tasks_of_group(group, made, &mut layout);
         layout.tasks.extend(groups::apart(tasks, stage));
     }
     if stage.inputs.values().all(|input| input.stats.is_some()) {
-        // The largest first: what is started last should not be what everybody waits for.
-        layout.tasks.sort_by_cached_key(|task| std::cmp::Reverse(stage.task_bytes(task)));
+        // The most work first: what is started last should not be what everybody waits for.
+        let work =
+            |task: &TaskInput| stage.task_bytes(task) + mades.iter().map(|made| made.of_task(stage, task)).sum::<u64>();
+        layout.tasks.sort_by_cached_key(|task| std::cmp::Reverse(work(task)));
     }
     Ok(layout)
 }
 
 /// The tasks of inputs that are cut at the same places.
-fn tasks_of_group(group: &StageInputs<'_>, layout: &mut Layout) -> Vec<TaskInput> {
+fn tasks_of_group(group: &StageInputs<'_>, made: &made::Made, layout: &mut Layout) -> Vec<TaskInput> {
     let mut partitions: PerPartition = (0..group.partitions).map(|i| vec![group.whole(i..i + 1)]).collect();
     if group.inputs.values().all(|input| input.stats.is_some()) {
         if group.may_cut {
-            skew::split(group, &mut partitions, layout);
+            skew::split(group, made, &mut partitions, layout);
             rebalance::split(group, &mut partitions, layout);
         }
         if let Some(merged) = coalesce::merge(group, &partitions, layout) {

@@ -3,7 +3,8 @@
 //! A partition is skewed if, in one of the exchanges, it is larger than `max(threshold, median × factor)`; it is cut
 //! into slices of about `max(advisory, average of the others)`. Beyond Spark, a partition is also cut if it is
 //! clearly more than a worker's share of the whole stage, whatever the threshold: then into slices of such a share.
-//! That also serves where there are fewer partitions than workers.
+//! That also serves where there are fewer partitions than workers. What it is to read and what joins are expected to make of
+//! hot keys count together (see [`super::made`]).
 //!
 //! What is cut are the rows of the probe side, by number and not by block, so that one key, or one huge block, can
 //! be shared out. Each slice meets all of the partition of the other inputs; slices make their hash tables and
@@ -16,6 +17,7 @@ use firesteel_common::hash::partition_of;
 use firesteel_common::{ExchangeId, ExchangeStats, PartitionSpec, show};
 use firesteel_plan::{BuildMode, Distribution, PhysicalOp, PhysicalPlan, ReadMode, TaskInput};
 
+use super::made::{self, Made};
 use super::{Layout, PerPartition, StageInputs};
 
 const RULE: &str = "OptimizeSkewedJoin";
@@ -28,7 +30,7 @@ const SHARES: f64 = 1.25;
 const OVERLOAD: f64 = 2.0;
 
 /// Replaces skewed partitions by their slices.
-pub(super) fn split(stage: &StageInputs<'_>, partitions: &mut PerPartition, layout: &mut Layout) {
+pub(super) fn split(stage: &StageInputs<'_>, made: &Made, partitions: &mut PerPartition, layout: &mut Layout) {
     let Some(probe) = sliceable(stage.plan) else { return };
     // A side that reads the same exchange would be sliced with it.
     if stage.plan.reads().iter().filter(|(id, _)| *id == probe).count() > 1 {
@@ -47,11 +49,11 @@ pub(super) fn split(stage: &StageInputs<'_>, partitions: &mut PerPartition, layo
     for (i, rows) in stats.rows.iter().copied().enumerate() {
         let Some(tasks) = partitions.get_mut(i).filter(|_| pays(stage, probe, i)) else { continue };
         let by_size = if skew { skews.iter().filter_map(|skew| skew.split(i)).max_by_key(|(n, _)| *n) } else { None };
-        let (rule, split) = match by_size {
-            Some(split) => (RULE, Some(split)),
-            None => (SHARE_RULE, by_share(stage, i, shares)),
-        };
-        let Some((count, because)) = split else { continue };
+        let by_share =
+            by_share(stage, made, i as u32, shares).filter(|(n, _)| by_size.as_ref().is_none_or(|(m, _)| n > m));
+        let by_share = by_share.map(|(n, because)| (SHARE_RULE, n, because));
+        let split = by_share.or(by_size.map(|(n, because)| (RULE, n, because)));
+        let Some((rule, count, because)) = split else { continue };
         let count = count.min(rows).min(most);
         if count > 1 {
             *tasks = slices(&tasks[0], probe, i as u32, rows, count);
@@ -67,7 +69,8 @@ pub(super) fn overloads(stage: &StageInputs<'_>) -> bool {
     if excluded || stage.plan.gatherer().is_some() || sliceable(stage.plan).is_none() {
         return false;
     }
-    let sizes = (0..stage.partitions).map(|i| stage.bytes(i));
+    let made = made::of_hot_keys(stage);
+    let sizes = (0..stage.partitions).map(|i| stage.bytes(i) + made.bytes(i));
     let share = sizes.clone().sum::<u64>() / stage.cores.max(1) as u64;
     sizes.max().is_some_and(|most| most as f64 >= share.max(stage.config.min_partition_bytes) as f64 * OVERLOAD)
 }
@@ -112,23 +115,26 @@ impl<'a> Skew<'a> {
     }
 }
 
-/// Number of slices of a partition that is more than so many shares of a worker of all inputs, and the evidence.
-fn by_share(stage: &StageInputs<'_>, partition: usize, shares: f64) -> Option<(u64, String)> {
+/// Number of slices of a partition that is more than so many shares of a worker of all inputs and of what joins make of
+/// hot keys, and the evidence.
+fn by_share(stage: &StageInputs<'_>, made: &Made, partition: u32, shares: f64) -> Option<(u64, String)> {
     let config = stage.config;
     if config.is_excluded_adaptively(SHARE_RULE) || stage.cores < 2 {
         return None;
     }
-    let bytes = stage.bytes(partition as u32);
-    let total: u64 = (0..stage.partitions).map(|i| stage.bytes(i)).sum();
+    let size = |i| stage.bytes(i) + made.bytes(i);
+    let bytes = size(partition);
+    let total: u64 = (0..stage.partitions).map(size).sum();
     let share = total.div_ceil(stage.cores as u64).max(config.min_partition_bytes);
     if (bytes as f64) <= share as f64 * shares {
         return None;
     }
-    let hot = stage.inputs.values().filter_map(|input| input.stats).map(|stats| hot_key(stats, partition));
+    let hot = stage.inputs.values().filter_map(|input| input.stats).map(|stats| hot_key(stats, partition as usize));
     let hot = hot.max_by_key(String::len).unwrap_or_default();
     let text = format!(
-        "has {} of {}, more than the share of one of {} workers{hot}",
+        "has {}{} of {}, more than the share of one of {} workers{hot}",
         show::bytes(bytes),
+        made.text(partition),
         show::bytes(total),
         stage.cores
     );
