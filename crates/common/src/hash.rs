@@ -22,21 +22,50 @@ pub fn hash_u64(value: u64) -> u64 {
     x ^ (x >> 33)
 }
 
-/// Hash of bytes: eight at a time through a folded multiplication.
+/// Hash of bytes: eight at a time through a folded multiplication, the last ones padded with zeros.
 #[inline]
 pub fn hash_bytes(bytes: &[u8]) -> u64 {
     let mut state = (bytes.len() as u64).wrapping_mul(SEED);
-    let mut chunks = bytes.chunks_exact(8);
-    for chunk in &mut chunks {
-        let mut word = [0; 8];
-        word.copy_from_slice(chunk);
-        state = fold(state ^ u64::from_le_bytes(word));
+    let (words, rest) = bytes.as_chunks::<8>();
+    for word in words {
+        state = fold(state ^ u64::from_le_bytes(*word));
     }
-    let rest = chunks.remainder();
     if !rest.is_empty() {
-        let mut word = [0; 8];
-        word[..rest.len()].copy_from_slice(rest);
-        state = fold(state ^ u64::from_le_bytes(word));
+        // Fewer than eight bytes are cut from a word that ends with them, which is cheaper than to copy so many.
+        let word = match bytes.last_chunk::<8>() {
+            Some(last) => u64::from_le_bytes(*last) >> (64 - 8 * rest.len()),
+            None => short_word(rest),
+        };
+        state = fold(state ^ word);
+    }
+    hash_u64(state)
+}
+
+/// Fewer than eight bytes as a word.
+#[inline]
+fn short_word(bytes: &[u8]) -> u64 {
+    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(first), Some(last)) => {
+            let last = u64::from(u32::from_le_bytes(*last)) >> (64 - 8 * bytes.len());
+            u64::from(u32::from_le_bytes(*first)) | last << 32
+        }
+        _ => bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
+}
+
+/// [`hash_bytes`] of a value of which the view is at hand: short values are in their views, padded with zeros.
+#[inline]
+fn hash_view<'a>(view: u128, value: impl FnOnce() -> &'a [u8]) -> u64 {
+    let length = view as u32;
+    if length > 12 {
+        return hash_bytes(value());
+    }
+    let mut state = u64::from(length).wrapping_mul(SEED);
+    if length > 0 {
+        state = fold(state ^ (view >> 32) as u64);
+    }
+    if length > 8 {
+        state = fold(state ^ (view >> 96) as u64);
     }
     hash_u64(state)
 }
@@ -121,7 +150,8 @@ fn hash_column(column: &ArrayRef, first: bool, out: &mut [u64]) -> Result<()> {
         DataType::Duration(TimeUnit::Microsecond) => primitive!(DurationMicrosecondType, |v| hash_u64(v as u64)),
         DataType::Utf8View => {
             let array = column.as_string_view();
-            mix(array, first, out, |row| hash_bytes(array.value(row).as_bytes()))
+            let views = array.views();
+            mix(array, first, out, |row| hash_view(views[row], || array.value(row).as_bytes()))
         }
         DataType::Utf8 => {
             let array = column.as_string::<i32>();
@@ -129,7 +159,8 @@ fn hash_column(column: &ArrayRef, first: bool, out: &mut [u64]) -> Result<()> {
         }
         DataType::BinaryView => {
             let array = column.as_binary_view();
-            mix(array, first, out, |row| hash_bytes(array.value(row)))
+            let views = array.views();
+            mix(array, first, out, |row| hash_view(views[row], || array.value(row)))
         }
         DataType::Dictionary(..) => {
             let dictionary = column.as_any_dictionary();
@@ -176,6 +207,25 @@ mod tests {
         let view = StringViewArray::from(vec![Some("x"), None, Some(long)]);
         let dictionary: DictionaryArray<Int32Type> = vec![Some("x"), None, Some(long)].into_iter().collect();
         assert_eq!(hashes(Arc::new(view)), hashes(Arc::new(dictionary)));
+    }
+
+    #[test]
+    fn bytes_of_every_length_hash_as_words_that_end_with_zeros() {
+        let plain = |bytes: &[u8]| {
+            let words = bytes.chunks(8).map(|chunk| {
+                let mut word = [0; 8];
+                word[..chunk.len()].copy_from_slice(chunk);
+                u64::from_le_bytes(word)
+            });
+            hash_u64(words.fold((bytes.len() as u64).wrapping_mul(SEED), |state, word| fold(state ^ word)))
+        };
+        let all: Vec<u8> = (0..40u8).map(|i| i.wrapping_mul(37) ^ 0x95).collect();
+        let values: Vec<&[u8]> = (0..=40).map(|length| &all[..length]).collect();
+        let expected: Vec<u64> = values.iter().map(|bytes| plain(bytes)).collect();
+        assert_eq!(values.iter().map(|bytes| hash_bytes(bytes)).collect::<Vec<_>>(), expected);
+        assert_eq!(hashes(Arc::new(BinaryViewArray::from_iter_values(&values))), expected);
+        let sliced = BinaryViewArray::from_iter_values(&values).slice(7, 20);
+        assert_eq!(hashes(Arc::new(sliced)), expected[7..27]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Groups with keys of any width, encoded as bytes.
+//! Groups by encoded keys: what tests hold the tables against that queries use.
 //!
 //! The encoding of a row is, per column, a byte that is 0 for NULL or 1, then the value: fixed-width
 //! values in little endian, text as its length (32 bits) and its bytes. It is unambiguous, so two rows are
@@ -41,18 +41,6 @@ impl ByteTable {
         self.ends.len() - 1
     }
 
-    pub(super) fn clear(&mut self) {
-        self.slots.clear();
-        self.arena.clear();
-        self.ends.truncate(1);
-    }
-
-    pub(super) fn memory(&self) -> usize {
-        let scratch = &self.scratch;
-        let scratch = scratch.bytes.capacity() + (scratch.ends.capacity() + scratch.cursors.capacity()) * 8;
-        self.slots.memory() + self.arena.capacity() + self.ends.capacity() * 8 + scratch
-    }
-
     /// Appends the group of each row to `groups`.
     pub(super) fn intern(
         &mut self,
@@ -89,14 +77,6 @@ impl ByteTable {
     pub(super) fn keys(&self, types: &[SqlType], offset: usize, rows: usize) -> Result<Vec<ArrayRef>> {
         let mut cursors = self.ends[offset..offset + rows].to_vec();
         types.iter().map(|ty| self.decode(ty, &mut cursors)).collect()
-    }
-
-    /// The key of a group, if it is one text; `None` if it is NULL.
-    pub(super) fn text(&self, group: usize) -> Option<&[u8]> {
-        match &self.arena[self.ends[group]..self.ends[group + 1]] {
-            [1, _, _, _, _, text @ ..] => Some(text),
-            _ => None,
-        }
     }
 
     /// The column of which each value begins at its cursor; moves the cursors past it.

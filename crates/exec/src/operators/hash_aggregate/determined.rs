@@ -2,7 +2,7 @@
 //!
 //! `GROUP BY id, name, address` has a group for each `id`: the texts are there to be returned. Nothing declares
 //! that, so it is found out: groups are numbered by the other keys alone, and each row's texts are compared with those
-//! of the first row of its group. That reads a text where a table of encoded keys would also copy and hash it. The first
+//! of the first row of its group. That reads a text where the table of columns would also hash it. The first
 //! difference ends it ([`Fit::Undetermined`]), and the owner chooses another table; mostly that
 //! is the first batch.
 //!

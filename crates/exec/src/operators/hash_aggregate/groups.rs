@@ -2,7 +2,7 @@
 //!
 //! The table is chosen from the data. Keys that fit a word of 64 or 128 bits are packed (numbers, dates,
 //! short strings), by their types or else by the range of their values; long strings that follow from the other keys are
-//! only compared, those that repeat are numbered, and their numbers packed; all others are encoded as bytes. When a batch does not fit (the first NULL of a column, a
+//! only compared, those that repeat are numbered, and their numbers packed; all others are kept as columns. When a batch does not fit (the first NULL of a column, a
 //! longer string, a number outside of the range), the groups move to another table in order, so that their numbers stay.
 //!
 //! NULL is equal to NULL here, NaN to NaN, and -0.0 to 0.0; keys are returned in that normal form.
@@ -11,7 +11,7 @@ use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::take;
 use firesteel_common::{Error, Result, SqlType};
 
-use super::bytes::ByteTable;
+use super::columns::ColumnTable;
 use super::determined::{DeterminedTable, Fit};
 use super::fields::Extent;
 use super::interned::Interned;
@@ -50,7 +50,7 @@ enum Table {
     Packed(Packed),
     Determined(DeterminedTable),
     Interned(Interned),
-    Bytes(ByteTable),
+    Columns(ColumnTable),
 }
 
 impl GroupTable {
@@ -69,7 +69,7 @@ impl GroupTable {
             Table::Packed(table) => table.len(),
             Table::Determined(table) => table.len(),
             Table::Interned(table) => table.len(),
-            Table::Bytes(table) => table.len(),
+            Table::Columns(table) => table.len(),
         }
     }
 
@@ -80,7 +80,7 @@ impl GroupTable {
             Table::Packed(table) => table.memory(),
             Table::Determined(table) => table.memory(),
             Table::Interned(table) => table.memory(),
-            Table::Bytes(table) => table.memory(),
+            Table::Columns(table) => table.memory(),
         }
     }
 
@@ -108,7 +108,7 @@ impl GroupTable {
             Table::Packed(table) => table.clear(),
             Table::Determined(table) => table.clear(),
             Table::Interned(table) => table.clear(),
-            Table::Bytes(table) => table.clear(),
+            Table::Columns(table) => table.clear(),
         }
     }
 
@@ -205,7 +205,7 @@ impl GroupTable {
                 Ok(fit == Fit::Fits)
             }
             Table::Interned(table) => table.intern(types, columns, rows, groups),
-            Table::Bytes(table) => table.intern(types, &normal()?, rows, groups).map(|()| true),
+            Table::Columns(table) => table.intern(&normal()?, rows, groups).map(|()| true),
             Table::Unset | Table::Single => Err(Error::internal("a table of groups was not chosen")),
         }
     }
@@ -240,7 +240,7 @@ impl GroupTable {
         {
             return Ok(Table::Interned(table));
         }
-        Ok(Table::Bytes(ByteTable::new()))
+        Ok(Table::Columns(ColumnTable::new()))
     }
 
     /// Moves all groups to a table that also holds a batch.
@@ -251,10 +251,16 @@ impl GroupTable {
         if groups == 0 {
             return Ok(());
         }
+        if let Table::Columns(table) = &mut self.table {
+            return table.adopt(&keys, groups);
+        }
         let mut numbers = Vec::with_capacity(groups);
         let mut fits = self.try_intern(&keys, groups, &mut numbers)?;
         if !fits && self.undetermined {
             self.table = self.choose(&keys, columns, rows)?;
+            if let Table::Columns(table) = &mut self.table {
+                return table.adopt(&keys, groups);
+            }
             fits = self.try_intern(&keys, groups, &mut numbers)?;
         }
         if !fits || self.len() != groups {
@@ -270,7 +276,7 @@ impl GroupTable {
             Table::Packed(table) => table.keys(&self.types, offset, rows),
             Table::Determined(table) => table.keys(offset, rows),
             Table::Interned(table) => table.keys(offset, rows),
-            Table::Bytes(table) => table.keys(&self.types, offset, rows),
+            Table::Columns(table) => table.keys(&self.types, offset, rows),
         }
     }
 }

@@ -4,16 +4,16 @@
 //! looked up in the small pool of its column; what is hashed and compared per group is a word of
 //! numbers. A text that comes as a dictionary is looked up once per entry and not once per row.
 //!
-//! Where texts hardly repeat ([`Interned::pays`]), the owner chooses the table of encoded keys.
+//! Where texts hardly repeat ([`Interned::pays`]), the owner chooses the table of columns.
 
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array};
 use arrow::datatypes::Int32Type;
 use firesteel_common::{Result, SqlType};
 
-use super::bytes::ByteTable;
+use super::columns::ColumnTable;
 use super::fields::Extent;
 use super::packed::Packed;
-use super::values::{fixed_bits, from_bytes, normalised};
+use super::values::{fixed_bits, normalised};
 
 /// Groups before it is judged whether numbering texts pays.
 const TRIAL_GROUPS: usize = 16_384;
@@ -90,16 +90,15 @@ impl Interned {
 /// The different values of a text column, NULL among them, counted from 0.
 #[derive(Debug)]
 struct TextPool {
-    /// One entry: the type of the column.
-    types: [SqlType; 1],
-    table: ByteTable,
+    ty: SqlType,
+    table: ColumnTable,
     /// Numbers of the values of a batch; kept for its memory.
     numbers: Vec<u32>,
 }
 
 impl TextPool {
     fn new(ty: SqlType) -> Self {
-        Self { types: [ty], table: ByteTable::new(), numbers: Vec::new() }
+        Self { ty, table: ColumnTable::new(), numbers: Vec::new() }
     }
 
     /// The numbers of the values; new ones get the next.
@@ -117,15 +116,13 @@ impl TextPool {
     }
 
     fn look_up(&mut self, values: &ArrayRef) -> Result<()> {
-        let [ty] = &self.types;
-        let values = normalised(values, ty)?;
+        let values = normalised(values, &self.ty)?;
         self.numbers.clear();
         let rows = values.len();
-        self.table.intern(&self.types, &[values], rows, &mut self.numbers)
+        self.table.intern(&[values], rows, &mut self.numbers)
     }
 
     fn texts(&self, numbers: &Int32Array) -> Result<ArrayRef> {
-        let [ty] = &self.types;
-        from_bytes(ty, numbers.values().iter().map(|number| self.table.text(*number as usize)))
+        self.table.gather(&self.ty, numbers.values().iter().map(|number| *number as u32))
     }
 }

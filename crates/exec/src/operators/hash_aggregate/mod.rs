@@ -11,7 +11,9 @@
 //! of their own ([`PASS_THROUGH_RATIO`]). It looks sooner if the planner expects that: few rows alone prove
 //! little, since keys that come back much later look new at first.
 
+#[cfg(test)]
 mod bytes;
+mod columns;
 mod determined;
 mod fields;
 mod gather;

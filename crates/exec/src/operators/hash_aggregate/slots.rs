@@ -20,7 +20,7 @@ impl Slots {
 
     /// The group for which `is_equal` holds, or `next`, which is inserted.
     #[inline]
-    pub(super) fn find_or_insert(&mut self, hash: u64, next: u32, is_equal: impl Fn(u32) -> bool) -> u32 {
+    pub(super) fn find_or_insert(&mut self, hash: u64, next: u32, mut is_equal: impl FnMut(u32) -> bool) -> u32 {
         let tag = hash as u32;
         let mask = self.entries.len() - 1;
         let mut place = tag as usize & mask;
