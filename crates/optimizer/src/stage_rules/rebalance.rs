@@ -7,6 +7,7 @@
 use firesteel_common::{ExchangeId, PartitionSpec, show};
 use firesteel_plan::{ExchangeOrigin, PhysicalOp, PhysicalPlan, ReadMode};
 
+use super::skew::SLICES_PER_WORKER;
 use super::{Layout, PerPartition, StageInputs};
 
 const RULE: &str = "OptimizeSkewInRebalancePartitions";
@@ -22,10 +23,13 @@ pub(super) fn split(stage: &StageInputs<'_>, partitions: &mut PerPartition, layo
     if read_row_by_row(stage.plan) != Some(*exchange) {
         return;
     }
-    let target = if config.force_adaptive { 1 } else { config.advisory_partition_bytes.max(1) };
+    let (target, most) = match config.force_adaptive {
+        true => (1, SLICES_PER_WORKER * stage.workers.max(1) as u64),
+        false => (config.advisory_partition_bytes.max(1), u64::MAX),
+    };
     for (i, (bytes, rows)) in stats.bytes.iter().copied().zip(stats.rows.iter().copied()).enumerate() {
         let rest = (bytes % target) as f64 >= target as f64 * config.rebalance_small_factor;
-        let count = (bytes / target + u64::from(rest)).min(rows);
+        let count = (bytes / target + u64::from(rest)).min(rows).min(most);
         let Some(tasks) = partitions.get_mut(i).filter(|_| bytes > target && count > 1) else { continue };
         let bound = |k: u64| (u128::from(rows) * u128::from(k) / u128::from(count)) as u64;
         let whole = tasks[0].clone();

@@ -23,7 +23,7 @@ use super::{Layout, PerPartition, StageInputs};
 const RULE: &str = "OptimizeSkewedJoin";
 const SHARE_RULE: &str = "AddPartitions";
 /// Bound of the slices of one partition.
-const SLICES_PER_WORKER: u64 = 16;
+pub(super) const SLICES_PER_WORKER: u64 = 16;
 /// A partition is cut if it has so many times a worker's share of the stage.
 const SHARES: f64 = 1.25;
 /// So many times a share is worth another exchange, or that one task puts slices together.
