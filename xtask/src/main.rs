@@ -22,9 +22,11 @@ fn main() -> ExitCode {
     if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The folder of the workspace.
+/// The folder of the workspace. Cargo says it when it runs this; the one that this was compiled in may be another
+/// checkout's, if they share a target folder.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    own.parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
 fn cargo(args: &[&str], env: &[(&str, &str)]) -> bool {
