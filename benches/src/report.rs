@@ -1,8 +1,8 @@
 //! What a run saves, and tables of text.
 
-use std::io::Write;
 use std::path::Path;
 
+use firesteel::replace::replace_file;
 use firesteel::show;
 use serde::{Deserialize, Serialize};
 
@@ -243,15 +243,14 @@ impl RunResult {
 
 /// Writes `value` to a file that is whole at any time.
 pub(crate) fn save(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".tmp");
-    let write = || -> Result<(), std::io::Error> {
-        let mut file = std::fs::File::create(&name)?;
-        serde_json::to_writer_pretty(&mut file, value)?;
-        file.write_all(b"\n")?;
-        std::fs::rename(&name, path)
-    };
-    write().map_err(|error| Failure::other(format!("cannot write {}: {error}", path.display())))
+    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::other(error.to_string()))?;
+    write_whole(path, &(text + "\n"))
+}
+
+/// Writes `text` to a file that is whole at any time.
+pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), Failure> {
+    replace_file(path, text.as_bytes())
+        .map_err(|error| Failure::other(format!("cannot write {}: {error}", path.display())))
 }
 
 /// A table of text: the first column to the left, the others to the right.

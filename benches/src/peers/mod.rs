@@ -23,7 +23,7 @@ use crate::args::PeersArgs;
 use crate::data::{self, Table};
 use crate::environment::{self, Environment};
 use crate::failure::Failure;
-use crate::report::{Status, TextTable, geomean, median, rounded, save, show_ms, total};
+use crate::report::{Status, TextTable, geomean, median, rounded, save, show_ms, total, write_whole};
 use crate::run::{Answers, session_settings};
 use crate::suite::{self, Query};
 use process::{NoReply, OURS, PEERS, Process};
@@ -163,8 +163,7 @@ pub(crate) fn peers(args: &PeersArgs) -> Result<bool, Failure> {
         result.summarise();
         save(&args.json, &result)?;
     }
-    std::fs::write(&args.html, html::page(&result))
-        .map_err(|error| Failure::other(format!("cannot write {}: {error}", args.html.display())))?;
+    write_whole(&args.html, &html::page(&result))?;
     write!(std::io::stdout().lock(), "{}", result.table())?;
     eprintln!("saved as {} and {}", args.json.display(), args.html.display());
     Ok(result.queries.iter().all(|q| q.engines.iter().all(|cell| cell.status == Status::Ok)))

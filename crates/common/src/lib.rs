@@ -11,6 +11,7 @@ pub mod exchange;
 pub mod hash;
 pub mod ids;
 pub mod key_counts;
+pub mod replace;
 pub mod scalar;
 pub mod show;
 pub mod span;

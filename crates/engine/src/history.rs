@@ -4,10 +4,10 @@
 //! renaming, so readers never see a part of one. Processes that write at the same time may lose facts of each other, which
 //! the next run counts again. A file that cannot be understood is ignored with a warning.
 
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::ErrorKind;
+use std::path::Path;
 
+use firesteel_common::replace::replace_file;
 use firesteel_optimizer::remembered::{Counted, Remembered};
 
 /// The first line; another number is another format.
@@ -61,20 +61,12 @@ fn parse(line: &str) -> Option<(u64, Counted)> {
 }
 
 fn write(path: &Path, facts: &[(u64, Counted)]) -> std::io::Result<()> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
     let mut text = String::from(HEADER);
     for (name, Counted { files, rows }) in facts {
         text.push_str(&format!("\n{name:016x} {files:016x} {rows}"));
     }
     text.push('\n');
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}.{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
-    let temporary = PathBuf::from(temporary);
-    let written = std::fs::File::create(&temporary).and_then(|mut file| file.write_all(text.as_bytes()));
-    written.and_then(|()| std::fs::rename(&temporary, path)).inspect_err(|_| {
-        // Nothing else can be done about it.
-        let _ = std::fs::remove_file(&temporary);
-    })
+    replace_file(path, text.as_bytes())
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub use arrow;
 pub use column::{Column, IntoColumns, Operand, TypeName};
 pub use dataframe::{Condition, DataFrame, GroupedData, JoinOn, JoinType};
 pub use explain::ExplainMode;
-pub use firesteel_common::{Config, Error, ErrorKind, Result, Scalar, Span, SqlType, config, show};
+pub use firesteel_common::{Config, Error, ErrorKind, Result, Scalar, Span, SqlType, config, replace, show};
 pub use firesteel_plan::{BuildMode, Effect, Estimate, Evidence, Note};
 pub use firesteel_sql::{StatementText, split_statements};
 pub use params::Params;

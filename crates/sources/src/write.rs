@@ -15,6 +15,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Field as ArrowField, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use firesteel_catalog::Field;
+use firesteel_common::replace::is_special;
 use firesteel_common::{Batch, Error, ErrorKind, Result, SqlType};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
@@ -113,6 +114,9 @@ impl FileSink {
             target.child(&format!("part-{part:05}-{unique}{extension}.{format}"))
         };
         let (place, output) = match &target {
+            Target::Local(path) if is_special(path) => {
+                return Err(cannot_write(&target, &"It is neither a file nor a folder."));
+            }
             Target::Local(path) => {
                 let directory = path.parent().unwrap_or(Path::new("/"));
                 std::fs::create_dir_all(directory).map_err(|e| cannot_write(&directory.display(), &e))?;
