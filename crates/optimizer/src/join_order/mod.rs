@@ -15,10 +15,12 @@
 
 mod enumerate;
 mod region;
+mod windows;
 
 use firesteel_common::Result;
 use firesteel_plan::{JoinKind, LogicalOp, LogicalPlan};
 
+use self::region::Region;
 use crate::rule::{OptimizerContext, OptimizerRule, Phase};
 use crate::util::{is_deterministic, same_shape, with_columns};
 
@@ -38,32 +40,78 @@ impl OptimizerRule for JoinOrder {
     }
 
     fn rewrite(&self, plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Result<LogicalPlan> {
-        order(plan, true, cx)
+        order(plan, Place::TOP, &|plan| Some(region::collect(plan, cx)), cx)
     }
 }
 
-/// `positional`: somebody above depends on the order of the output columns.
-fn order(plan: LogicalPlan, positional: bool, cx: &OptimizerContext<'_>) -> Result<LogicalPlan> {
-    if is_root(&plan, cx) {
-        let mut region = region::collect(&plan, cx);
+/// Makes windows of aggregates that are joined with the rows they were computed from.
+pub(crate) struct AggregateJoinToWindow;
+
+impl OptimizerRule for AggregateJoinToWindow {
+    fn name(&self) -> &'static str {
+        "AggregateJoinToWindow"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::EveryStep
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Result<LogicalPlan> {
+        // The rows of a window are few only where its scan waits for a filter.
+        if !cx.config.adaptive || cx.config.is_excluded_adaptively("InjectRuntimeFilter") {
+            return Ok(plan);
+        }
+        order(plan, Place::TOP, &|plan| region::folded(plan, cx), cx)
+    }
+}
+
+/// Where a plan is.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Somebody above depends on the order of the output columns.
+    positional: bool,
+    /// It is part of a region that stays as it is.
+    inside: bool,
+}
+
+impl Place {
+    const TOP: Place = Place { positional: true, inside: false };
+}
+
+/// Orders the regions that `collect` makes of the joins of `plan`.
+fn order(
+    plan: LogicalPlan,
+    place: Place,
+    collect: &dyn Fn(&LogicalPlan) -> Option<Region>,
+    cx: &OptimizerContext<'_>,
+) -> Result<LogicalPlan> {
+    let joins = is_root(&plan, cx);
+    let region = if joins && !place.inside { collect(&plan) } else { None };
+    let stays = joins && region.is_none();
+    if let Some(mut region) = region {
         for leaf in &mut region.leaves {
             let taken = std::mem::replace(&mut leaf.plan, LogicalPlan::empty(plan.id, Vec::new()));
-            leaf.plan = order(taken, false, cx)?;
+            leaf.plan = order(taken, Place { positional: false, inside: false }, collect, cx)?;
         }
         if let Some(tree) = enumerate::best(&region) {
             let rebuilt = region::build(region, &tree, cx);
             if same_shape(&rebuilt, &plan) {
                 return Ok(plan);
             }
-            return Ok(if positional { with_columns(cx.ids, rebuilt, plan.columns()) } else { rebuilt });
+            return Ok(if place.positional { with_columns(cx.ids, rebuilt, plan.columns()) } else { rebuilt });
         }
     }
-    let below = match &plan.op {
+    let positional = match &plan.op {
         LogicalOp::Project { .. } | LogicalOp::Aggregate { .. } | LogicalOp::Expand { .. } => false,
         LogicalOp::Union { .. } | LogicalOp::SetOp { .. } => true,
-        _ => positional,
+        _ => place.positional,
     };
-    plan.try_map_inputs(&mut |input| order(input, below, cx))
+    // The right input of a semi or anti join is a leaf.
+    let mut inside =
+        [stays, stays && !matches!(&plan.op, LogicalOp::Join { kind, .. } if kind.is_existence())].into_iter();
+    plan.try_map_inputs(&mut |input| {
+        order(input, Place { positional, inside: inside.next().unwrap_or(false) }, collect, cx)
+    })
 }
 
 /// Whether a region starts here: then its root is no leaf. Predicates that are not deterministic stay where they are.

@@ -7,7 +7,7 @@ use firesteel_expr::{Expr, op};
 use firesteel_plan::{JoinHint, JoinKey, JoinKind, JoinStrategy, LogicalOp, LogicalPlan, Statistics};
 
 use super::enumerate::{Set, Tree};
-use super::reorders;
+use super::{reorders, windows};
 use crate::adversary::Adversary;
 use crate::rule::OptimizerContext;
 use crate::statistics::estimate;
@@ -63,9 +63,32 @@ pub(super) struct Region {
 
 /// Takes a region apart.
 pub(super) fn collect(plan: &LogicalPlan, cx: &OptimizerContext<'_>) -> Region {
+    let (region, conjuncts) = parts(plan, cx);
+    complete(region, conjuncts, cx)
+}
+
+/// Takes a region apart in which an aggregate becomes a window over other leaves; nothing if there is none.
+pub(super) fn folded(plan: &LogicalPlan, cx: &OptimizerContext<'_>) -> Option<Region> {
+    let (mut region, mut conjuncts) = parts(plan, cx);
+    let mut any = false;
+    while windows::fold(&mut region.leaves, &mut conjuncts, cx) {
+        any = true;
+    }
+    any.then(|| {
+        region.nodes.clear();
+        complete(region, conjuncts, cx)
+    })
+}
+
+/// Leaves in the order in which they are joined, and what the region says of them.
+fn parts(plan: &LogicalPlan, cx: &OptimizerContext<'_>) -> (Region, Vec<Expr>) {
     let mut region = Region { leaves: Vec::new(), predicates: Vec::new(), nodes: BTreeMap::new(), filters: Vec::new() };
     let mut conjuncts = Vec::new();
     gather(plan, &mut region, &mut conjuncts, cx);
+    (region, conjuncts)
+}
+
+fn complete(mut region: Region, mut conjuncts: Vec<Expr>, cx: &OptimizerContext<'_>) -> Region {
     region.renumber();
     if let Some(adversary) = Adversary::of(cx.config) {
         for leaf in &mut region.leaves {
@@ -167,9 +190,13 @@ fn add_leaf(
     cx: &OptimizerContext<'_>,
 ) -> Set {
     let index = region.leaves.len();
-    let (stats, columns) = (estimate(plan, cx), column_set(plan));
-    region.leaves.push(Leaf { stats, columns, plan: plan.clone(), hint, existence });
+    region.leaves.push(Leaf { hint, existence, ..new_leaf(plan.clone(), cx) });
     Set::single(index)
+}
+
+/// A leaf that is joined in any way.
+pub(super) fn new_leaf(plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Leaf {
+    Leaf { stats: estimate(&plan, cx), columns: column_set(&plan), plan, hint: None, existence: None }
 }
 
 /// `a = b` and `b = c` also say `a = c`, which lets `a` and `c` be joined first. Where all three are
@@ -205,12 +232,33 @@ fn derive_equalities(conjuncts: &mut Vec<Expr>) {
 
 /// Columns that are known to be equal, as sets.
 #[derive(Default)]
-struct Equalities(Vec<BTreeSet<ColumnId>>);
+pub(super) struct Equalities(Vec<BTreeSet<ColumnId>>);
 
 impl Equalities {
+    /// What follows from the equalities among `conjuncts`.
+    pub(super) fn of(conjuncts: &[Expr]) -> Self {
+        let mut all = Self::default();
+        for conjunct in conjuncts {
+            if let Some([Expr::Column(a), Expr::Column(b)]) = conjunct.as_call(op::EQ) {
+                all.add(a.id, b.id);
+            }
+        }
+        all
+    }
+
+    /// Whether two columns are known to be equal.
+    pub(super) fn are(&self, a: ColumnId, b: ColumnId) -> bool {
+        a == b || self.0.iter().any(|class| class.contains(&a) && class.contains(&b))
+    }
+
+    /// Whether `condition` is an equality that is known.
+    pub(super) fn says(&self, condition: &Expr) -> bool {
+        matches!(condition.as_call(op::EQ), Some([Expr::Column(a), Expr::Column(b)]) if self.are(a.id, b.id))
+    }
+
     /// Records that two columns are equal; false if that was known.
     fn add(&mut self, a: ColumnId, b: ColumnId) -> bool {
-        if self.0.iter().any(|class| class.contains(&a) && class.contains(&b)) {
+        if self.are(a, b) {
             return false;
         }
         let mut merged = BTreeSet::from([a, b]);

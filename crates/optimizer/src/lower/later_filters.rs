@@ -111,6 +111,13 @@ impl Walk<'_> {
                 let wishes = passed_on(&wishes, &plan.output, &aggregate.keys);
                 self.only_input(plan, wishes, writer);
             }
+            // So does a partition.
+            PhysicalOp::Window { partition_by, .. } => {
+                let whole =
+                    |wish: &Wish| partition_by.iter().filter_map(Expr::as_column).any(|c| c.id == wish.column.id);
+                wishes.retain(whole);
+                self.only_input(plan, wishes, writer);
+            }
             PhysicalOp::HashJoin(join) => {
                 let [left, right] = self.sides(plan, join, &wishes);
                 self.join_inputs(plan, left, right, writer);

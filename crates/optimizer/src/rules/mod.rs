@@ -17,7 +17,7 @@ mod set_operations;
 mod simplify;
 mod split_aggregates;
 
-use crate::join_order::JoinOrder;
+use crate::join_order::{AggregateJoinToWindow, JoinOrder};
 use crate::rule::OptimizerRule;
 use crate::unnest::Unnest;
 
@@ -55,6 +55,7 @@ pub(crate) fn every_step() -> Vec<Box<dyn OptimizerRule>> {
         Box::new(empty::PropagateEmpty),
         Box::new(limits::EliminateLimits),
         Box::new(limits::OptimizeOneRowPlan),
+        Box::new(AggregateJoinToWindow),
         Box::new(JoinOrder),
     ]
 }

@@ -318,3 +318,5 @@ mod spark_tests;
 mod tests;
 #[cfg(test)]
 mod urgency_tests;
+#[cfg(test)]
+mod window_tests;

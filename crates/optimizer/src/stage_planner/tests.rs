@@ -13,6 +13,7 @@ use firesteel_plan::display::{physical_text, stage_text};
 use firesteel_plan::{JoinHint, JoinKey, JoinKind, LogicalOp, LogicalPlan, Scan, Stage};
 
 use super::{Facts, StagePlanner, Step};
+use crate::optimizer::Optimizer;
 use crate::rule::{OptimizerContext, PlanFacts, TableStats};
 
 #[derive(Debug)]
@@ -171,14 +172,16 @@ impl Query {
     }
 
     pub(super) fn step(&self, planner: &mut StagePlanner) -> Step {
-        let cx = OptimizerContext {
-            config: &self.config,
-            ids: &self.ids,
-            eval: &self.eval,
-            tables: self,
-            facts: &self.facts,
-        };
-        planner.step(self, &cx).unwrap()
+        planner.step(self, &self.context()).unwrap()
+    }
+
+    /// What the rules that look at estimates make of a plan.
+    pub(super) fn optimized(&self, plan: LogicalPlan) -> LogicalPlan {
+        Optimizer::every_step(plan, &self.context()).unwrap()
+    }
+
+    fn context(&self) -> OptimizerContext<'_> {
+        OptimizerContext { config: &self.config, ids: &self.ids, eval: &self.eval, tables: self, facts: &self.facts }
     }
 
     /// An exchange has finished with so many rows of 16 bytes in each partition.
