@@ -51,8 +51,8 @@ pub struct Config {
     pub adaptive: bool,
     /// `spark.sql.adaptive.autoBroadcastJoinThreshold`, bytes
     pub adaptive_broadcast_threshold: Option<i64>,
-    /// `spark.sql.adaptive.advisoryPartitionSizeInBytes`
-    pub advisory_partition_bytes: u64,
+    /// `spark.sql.adaptive.advisoryPartitionSizeInBytes`; unset is automatic, see [`Config::advisory_bytes`]
+    pub advisory_partition_bytes: Option<u64>,
     /// `spark.sql.adaptive.coalescePartitions.enabled`
     pub coalesce_partitions: bool,
     /// `spark.sql.adaptive.coalescePartitions.minPartitionSize`
@@ -157,8 +157,8 @@ settings! {
         "Whether the rest of a query is planned again, with exact sizes, when a stage ends.";
     "spark.sql.adaptive.autoBroadcastJoinThreshold", adaptive_broadcast_threshold, |s: &str| auto(s, parse_signed_bytes), show_auto,
         "As spark.sql.autoBroadcastJoinThreshold, for sizes that are known exactly; auto takes that one.";
-    "spark.sql.adaptive.advisoryPartitionSizeInBytes", advisory_partition_bytes, parse_bytes, show_bytes,
-        "Size at which small partitions stop being merged and into which skewed ones are split.";
+    "spark.sql.adaptive.advisoryPartitionSizeInBytes", advisory_partition_bytes, |s: &str| auto(s, parse_bytes), |v: &Option<u64>| v.as_ref().map_or_else(|| "auto".to_owned(), show_bytes),
+        "Size at which small partitions stop being merged and into which skewed ones are split; auto is 64m, and less where a task keeps what it reads in a table.";
     "spark.sql.adaptive.coalescePartitions.enabled", coalesce_partitions, parse_bool, ToString::to_string,
         "Whether neighbouring small partitions are read by one task.";
     "spark.sql.adaptive.coalescePartitions.minPartitionSize", min_partition_bytes, parse_bytes, show_bytes,
@@ -214,7 +214,7 @@ impl Default for Config {
             broadcast_threshold: None,
             adaptive: true,
             adaptive_broadcast_threshold: None,
-            advisory_partition_bytes: 64 << 20,
+            advisory_partition_bytes: None,
             coalesce_partitions: true,
             min_partition_bytes: 1 << 20,
             parallelism_first: true,
@@ -298,6 +298,11 @@ impl Config {
     /// What each worker may hold of rows and tables, if all hold so much at once: half of the memory.
     pub fn held_bytes(&self) -> u64 {
         (self.memory_limit / (2 * self.threads.max(1) as u64)).max(1)
+    }
+
+    /// Bytes that a task should read if nothing speaks for less: 64 MiB unless set, as in Spark.
+    pub fn advisory_bytes(&self) -> u64 {
+        self.advisory_partition_bytes.unwrap_or(64 << 20)
     }
 
     /// Greatest shared build side in bytes: for estimates, or for exact sizes.

@@ -48,7 +48,8 @@ impl Adversary {
             broadcast_threshold: Some(limit("broadcast")),
             adaptive_broadcast_threshold: Some(limit("adaptive broadcast")),
             shuffle_partitions: config.shuffle_partitions.or((partitions > 0).then_some(partitions)),
-            advisory_partition_bytes: one_of("advisory", &[1, 100, 4 << 10, 64 << 20]),
+            advisory_partition_bytes: Some(one_of("advisory", &[1, 100, 4 << 10, 64 << 20]))
+                .filter(|_| own.below("automatic", 4) > 0),
             coalesce_partitions: is("coalesce"),
             min_partition_bytes: one_of("smallest", &[1, 100, 1 << 20]),
             parallelism_first: is("parallelism"),

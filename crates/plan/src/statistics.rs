@@ -15,6 +15,14 @@ pub struct Estimate {
     pub exact: bool,
 }
 
+impl Estimate {
+    /// Memory for a table of these rows: as they come and as they are kept, the keys and an index of them.
+    pub fn table_bytes(&self) -> f64 {
+        const PER_ROW: f64 = 20.0;
+        2.0 * self.bytes + PER_ROW * self.rows
+    }
+}
+
 /// What is believed of a column.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ColumnEstimate {

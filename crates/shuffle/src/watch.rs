@@ -1,4 +1,5 @@
-//! Watches what is written to an exchange while it is written, and tells once when that is too much.
+//! Watches what is written to an exchange while it is written, and tells when that is too much: once, and again only
+//! after it was less in between, since an attempt has failed.
 //!
 //! Invariant: what an attempt has written counts until it is dropped without having committed first, so the numbers
 //! are a lower bound of what the exchange will have (but for an attempt that fails later).
@@ -24,7 +25,7 @@ impl fmt::Debug for Watch {
 }
 
 impl Watch {
-    /// Calls `tell` when `is_too_much` is true of the rows and bytes for the first time. Both are called by the
+    /// Calls `tell` when `is_too_much` becomes true of the rows and bytes. Both are called by the
     /// threads that write: they must be quick.
     pub fn new(
         is_too_much: impl Fn(u64, u64) -> bool + Send + Sync + 'static,
@@ -74,8 +75,11 @@ impl Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         if let Some(watch) = &self.watch {
-            watch.rows.fetch_sub(self.rows, Ordering::Relaxed);
-            watch.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+            let rows = watch.rows.fetch_sub(self.rows, Ordering::Relaxed) - self.rows;
+            let bytes = watch.bytes.fetch_sub(self.bytes, Ordering::Relaxed) - self.bytes;
+            if !(watch.is_too_much)(rows, bytes) {
+                watch.told.store(false, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -85,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_once_and_forgets_what_was_not_committed() {
+    fn tells_once_and_forgets_what_was_not_committed_and_tells_again() {
         let told = Arc::new(AtomicU64::new(0));
         let tell = told.clone();
         let watch = Watch::new(
@@ -106,6 +110,10 @@ mod tests {
         drop(lost);
         kept.commit();
         assert_eq!((watch.written(), told()), ((4, 40), 1));
+        let mut again = writer();
+        again.add(7, 70);
+        again.add(1, 10);
+        assert_eq!((watch.written(), told()), ((12, 120), 2));
         Watched::new(None).add(1, 1);
     }
 }

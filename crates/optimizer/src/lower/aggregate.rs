@@ -47,7 +47,8 @@ impl Lowering<'_> {
         let distribution = if key_columns.is_empty() {
             Distribution::Single
         } else {
-            let partitions = self.partitions_for(partial.estimate.bytes);
+            let groups = self.estimate(plan);
+            let partitions = self.partitions_for(partial.estimate.bytes).max(self.partitions_for_tables(&groups));
             Distribution::Hash { keys: self.exchange_keys(plan, &key_columns, partitions), partitions }
         };
         let part = HashPart::of(&distribution).map_or(Part::One, Part::Partitioned);

@@ -16,7 +16,7 @@ use firesteel_plan::{
 
 use super::hint::{self, Asked};
 use super::partitioning::{HashPart, Lowered, Part, read_partitioned};
-use super::{Described, Lowering, STILL_TO_COME, held_bytes};
+use super::{Described, Lowering, STILL_TO_COME};
 use crate::adversary::Adversary;
 use crate::stage_rules::is_overloaded;
 
@@ -282,7 +282,7 @@ impl Lowering<'_> {
 pub(crate) fn may_be_shared(build: &Estimate, config: &Config) -> bool {
     let limit = config.broadcast_limit(build.exact);
     // Small rows have large tables: a side within the limit may have one that the memory does not hold.
-    let fits = held_bytes(build) <= config.memory_limit as f64 / 2.0;
+    let fits = build.table_bytes() <= config.memory_limit as f64 / 2.0;
     config.exchange_mode == ExchangeMode::Auto && limit > 0 && build.bytes <= limit as f64 && fits
 }
 

@@ -33,6 +33,7 @@ use firesteel_plan::{
 
 use crate::remembered::recalled_rows;
 use crate::rule::OptimizerContext;
+use crate::stage_rules::NEAR_TABLE;
 use crate::statistics::{estimate, row_width, with_rows};
 use crate::util::substitute;
 pub(crate) use filters::{DYNAMIC_PRUNING, filters_partitions};
@@ -375,7 +376,7 @@ impl Lowering<'_> {
         if config.shuffle_partitions.is_some() {
             return least;
         }
-        let wanted = (bytes / config.advisory_partition_bytes.max(1) as f64).ceil().clamp(1.0, 1024.0);
+        let wanted = (bytes / config.advisory_bytes().max(1) as f64).ceil().clamp(1.0, 1024.0);
         least.max((wanted as u32).next_power_of_two())
     }
 
@@ -387,7 +388,18 @@ impl Lowering<'_> {
         if config.shuffle_partitions.is_some() {
             return 1;
         }
-        let wanted = (held_bytes(kept) / config.held_bytes() as f64).ceil().clamp(1.0, MOST);
+        let wanted = (kept.table_bytes() / config.held_bytes() as f64).ceil().clamp(1.0, MOST);
+        (wanted as u32).next_power_of_two()
+    }
+
+    /// Least number of partitions with which the table of each is small enough to be fast.
+    fn partitions_for_tables(&self, kept: &Estimate) -> u32 {
+        const MOST: f64 = 256.0;
+        let config = self.cx.config;
+        if config.shuffle_partitions.is_some() || config.advisory_partition_bytes.is_some() {
+            return 1;
+        }
+        let wanted = (kept.table_bytes() / NEAR_TABLE).ceil().clamp(1.0, MOST);
         (wanted as u32).next_power_of_two()
     }
 
@@ -562,10 +574,4 @@ pub(crate) fn read_of(exchange: &PhysicalPlan, id: ExchangeId, cx: &OptimizerCon
         inputs: Vec::new(),
         ..exchange.clone()
     }
-}
-
-/// Memory for a table of so many rows: the rows as they come and as they are kept, the keys and an index of them.
-fn held_bytes(rows: &Estimate) -> f64 {
-    const PER_ROW: f64 = 20.0;
-    2.0 * rows.bytes + PER_ROW * rows.rows
 }

@@ -5,7 +5,7 @@ use firesteel_expr::Expr;
 use firesteel_plan::{JoinKind, LogicalOp, LogicalPlan, RepartitionKind, TaskInput, TaskLayout};
 
 use super::Step;
-use super::tests::Query;
+use super::tests::{Query, as_it_is, rules};
 
 const MIB: u64 = (1 << 20) / 16;
 const NOTHING: PartitionSpec = PartitionSpec::Whole(0..0);
@@ -17,7 +17,7 @@ fn union(query: &Query, inputs: Vec<LogicalPlan>) -> LogicalPlan {
 }
 
 fn counted(query: &mut Query, name: &str) -> LogicalPlan {
-    let (table, [_, value]) = query.table(name, 10_000_000);
+    let (table, [_, value]) = query.table(name, 100_000);
     query.count_by(table, Some(&value))
 }
 
@@ -31,10 +31,6 @@ fn tasks(step: &Step) -> Vec<[PartitionSpec; 2]> {
     tasks
 }
 
-fn rules(step: &Step) -> Vec<&'static str> {
-    step.notes.iter().map(|note| note.rule).collect()
-}
-
 /// Two aggregates, whose exchanges have so many rows by partition.
 fn two(settings: &[(&str, &str)], over: impl Fn(&Query, LogicalPlan) -> LogicalPlan, rows: [Vec<u64>; 2]) -> Step {
     let mut query = Query::new(settings);
@@ -46,10 +42,6 @@ fn two(settings: &[(&str, &str)], over: impl Fn(&Query, LogicalPlan) -> LogicalP
     query.finish(0, first);
     query.finish(1, second);
     query.step(&mut planner)
-}
-
-fn as_it_is(_: &Query, plan: LogicalPlan) -> LogicalPlan {
-    plan
 }
 
 #[test]

@@ -6,7 +6,7 @@ use firesteel_plan::display::stage_text;
 use firesteel_plan::{LogicalOp, LogicalPlan, RepartitionKind, Stage, TaskLayout};
 
 use super::Step;
-use super::tests::Query;
+use super::tests::{Query, rules};
 
 fn repartition(query: &Query, kind: RepartitionKind, partitions: Option<u32>, input: LogicalPlan) -> LogicalPlan {
     LogicalPlan::unary(query.ids.node(), LogicalOp::Repartition { kind, partitions }, input)
@@ -25,10 +25,6 @@ fn specs(stage: &Stage) -> Vec<PartitionSpec> {
         PartitionSpec::All => (0, 0),
     });
     specs
-}
-
-fn rules(step: &Step) -> Vec<&'static str> {
-    step.notes.iter().map(|note| note.rule).collect()
 }
 
 /// Runs `plan` up to the stage that reads what was written with `rows` in each partition.
@@ -106,7 +102,7 @@ fn a_rebalance_is_left_alone_when_switched_off_or_where_rows_belong_together() {
 #[test]
 fn coalesce_bounds_the_tasks_without_moving_rows() {
     let mut query = Query::new(&[]);
-    let (table, [key, _]) = query.table("t", 10_000_000);
+    let (table, [key, _]) = query.table("t", 1_000_000);
     let elastic = repartition(&query, RepartitionKind::Coalesce, Some(2), table.clone());
     let step = query.step(&mut query.planner(elastic));
     assert!(step.done && stages(&step).starts_with("Stage 0: 2 elastic tasks -> result"), "{}", stages(&step));
@@ -127,7 +123,7 @@ fn the_keys_of_coalescing_are_read() {
     ];
     for (key, value, tasks) in cases {
         let mut query = Query::new(&[(key, value)]);
-        let (table, [k, _]) = query.table("t", 10_000_000);
+        let (table, [k, _]) = query.table("t", 100_000);
         let plan = query.count_by(table, Some(&k));
         let step = after(&mut query, plan, vec![10 * MIB; 16]);
         assert_eq!(specs(&step.start[0]).len(), tasks, "{key}");

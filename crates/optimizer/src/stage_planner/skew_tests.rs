@@ -7,7 +7,7 @@ use firesteel_common::{ExchangeId, KeyCounts, NodeId, PartitionSpec};
 use firesteel_expr::Expr;
 use firesteel_plan::{JoinKind, LogicalOp, LogicalPlan, RepartitionKind, TaskInput, TaskLayout};
 
-use super::tests::{Query, text};
+use super::tests::{Query, as_it_is, rules, text};
 use super::{StagePlanner, Step};
 
 const BUILD: ExchangeId = ExchangeId(0);
@@ -43,19 +43,11 @@ fn slices(step: &Step) -> Vec<&TaskInput> {
     tasks(step).iter().filter(|t| matches!(t.specs[&PROBE], PartitionSpec::Slice { .. })).collect()
 }
 
-fn rules(step: &Step) -> Vec<&'static str> {
-    step.notes.iter().map(|n| n.rule).collect()
-}
-
 /// 32 partitions of `rows`, and one with `hot`.
 fn with_hot(rows: u64, hot: u64) -> Vec<u64> {
     let mut all = vec![rows; 32];
     all[3] = hot;
     all
-}
-
-fn as_it_is(_: &Query, plan: LogicalPlan) -> LogicalPlan {
-    plan
 }
 
 #[test]

@@ -200,6 +200,15 @@ fn notes(step: &Step) -> Vec<(&'static str, String)> {
     step.notes.iter().map(|note| (note.rule, format!("{}: {}", note.subject, note.because))).collect()
 }
 
+pub(super) fn rules(step: &Step) -> Vec<&'static str> {
+    step.notes.iter().map(|note| note.rule).collect()
+}
+
+/// For tests that vary what stands over a plan: nothing does.
+pub(super) fn as_it_is(_: &Query, plan: LogicalPlan) -> LogicalPlan {
+    plan
+}
+
 fn lines(expected: &[&str]) -> String {
     expected.iter().map(|line| format!("{line}\n")).collect()
 }
@@ -402,4 +411,30 @@ fn an_empty_side_ends_the_query_and_cancels_what_runs() {
     assert_eq!(step.release, [of_c]);
     assert!(rules.contains(&"AQEPropagateEmptyRelation") && rules.contains(&"CancelStage"), "{rules:?}");
     assert!(text(&step.start).contains("LocalTableScan <empty>"));
+}
+
+/// Tasks that group 16,000,000 rows in 16 partitions, of so many keys.
+fn grouping_tasks(settings: &[(&str, &str)], keys: u64) -> (u32, Vec<(&'static str, String)>) {
+    let mut query = Query::new(settings);
+    let (table, [_, value]) = query.table("t", 1_000_000);
+    let plan = query.count_by(table, Some(&value));
+    let mut planner = query.planner(plan);
+    query.step(&mut planner);
+    query.finish(0, vec![1_000_000; 16]);
+    query.exchanges.get_mut(&ExchangeId(0)).unwrap().distinct_keys = Some(keys);
+    let step = query.step(&mut planner);
+    (step.start[0].tasks.tasks(), notes(&step))
+}
+
+#[test]
+fn a_task_with_a_large_table_reads_less() {
+    let (tasks, notes) = grouping_tasks(&[], 1_000);
+    assert_eq!(tasks, 4);
+    assert!(notes[0].1.ends_with("244.1 MiB in all are read by 4 tasks (target 61.0 MiB)"), "{notes:?}");
+    // One table of 100 MiB for each task would be far from the cores.
+    let (tasks, notes) = grouping_tasks(&[], 16_000_000);
+    assert_eq!((tasks, notes), (16, Vec::new()));
+    // A size that the user gave is taken.
+    let given = [("spark.sql.adaptive.advisoryPartitionSizeInBytes", "64MB")];
+    assert_eq!(grouping_tasks(&given, 16_000_000).0, 4);
 }

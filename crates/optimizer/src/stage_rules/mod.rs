@@ -12,9 +12,13 @@ mod skew;
 use std::collections::{BTreeMap, BTreeSet};
 
 use firesteel_common::{Config, ExchangeId, ExchangeStats, PartitionSpec, Result};
-use firesteel_plan::{Exchange, PhysicalOp, PhysicalPlan, ReadMode, TaskInput};
+use firesteel_plan::{AggregateMode, BuildMode, Exchange, PhysicalOp, PhysicalPlan, ReadMode, TaskInput};
 
 use crate::lower::StartedExchange;
+
+/// Bytes of a table that one task makes for itself, if the number of tasks is free. Grouping 15 million keys of TPC-H
+/// takes 1.36 s of all cores with tables of 100 MiB, 1.1 with 25, and 0.96 with 12 and less.
+pub(crate) const NEAR_TABLE: f64 = (16 << 20) as f64;
 
 /// An exchange that a stage reads by partition.
 #[derive(Clone, Debug)]
@@ -169,6 +173,12 @@ impl StageInputs<'_> {
         self.inputs.values().map(of).sum()
     }
 
+    /// Bound of the slices of one partition: more than workers can share out only cost.
+    fn most_slices(&self) -> u64 {
+        const PER_WORKER: u64 = 16;
+        PER_WORKER * self.workers.max(1) as u64
+    }
+
     /// Bytes that a task reads.
     fn task_bytes(&self, task: &TaskInput) -> u64 {
         let of = |(id, spec): (&ExchangeId, &PartitionSpec)| {
@@ -184,6 +194,23 @@ impl StageInputs<'_> {
             })
         };
         task.specs.iter().filter_map(of).sum()
+    }
+
+    /// Expected size of the tables that the tasks make of what they read by partition, in all.
+    fn table_bytes(&self) -> f64 {
+        let mut bytes = 0.0;
+        self.plan.visit(&mut |node| {
+            bytes += match &node.op {
+                PhysicalOp::HashAggregate(aggregate) if aggregate.mode != AggregateMode::Partial => {
+                    node.estimate.table_bytes()
+                }
+                PhysicalOp::HashJoin(join) if join.mode == BuildMode::Partitioned => {
+                    node.inputs.get(join.build.index()).map_or(0.0, |build| build.estimate.table_bytes())
+                }
+                _ => 0.0,
+            };
+        });
+        bytes
     }
 
     /// Whether the plan multiplies rows, so that small inputs are much work.

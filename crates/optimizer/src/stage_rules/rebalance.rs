@@ -7,7 +7,6 @@
 use firesteel_common::{ExchangeId, PartitionSpec, show};
 use firesteel_plan::{ExchangeOrigin, PhysicalOp, PhysicalPlan, ReadMode};
 
-use super::skew::SLICES_PER_WORKER;
 use super::{Layout, PerPartition, StageInputs};
 
 const RULE: &str = "OptimizeSkewInRebalancePartitions";
@@ -24,8 +23,8 @@ pub(super) fn split(stage: &StageInputs<'_>, partitions: &mut PerPartition, layo
         return;
     }
     let (target, most) = match config.force_adaptive {
-        true => (1, SLICES_PER_WORKER * stage.workers.max(1) as u64),
-        false => (config.advisory_partition_bytes.max(1), u64::MAX),
+        true => (1, stage.most_slices()),
+        false => (config.advisory_bytes().max(1), u64::MAX),
     };
     for (i, (bytes, rows)) in stats.bytes.iter().copied().zip(stats.rows.iter().copied()).enumerate() {
         let rest = (bytes % target) as f64 >= target as f64 * config.rebalance_small_factor;

@@ -22,8 +22,6 @@ use super::{Layout, PerPartition, StageInputs};
 
 const RULE: &str = "OptimizeSkewedJoin";
 const SHARE_RULE: &str = "AddPartitions";
-/// Bound of the slices of one partition.
-pub(super) const SLICES_PER_WORKER: u64 = 16;
 /// A partition is cut if it has so many times a worker's share of the stage.
 const SHARES: f64 = 1.25;
 /// So many times a share is worth another exchange, or that one task puts slices together.
@@ -44,8 +42,7 @@ pub(super) fn split(stage: &StageInputs<'_>, made: &Made, partitions: &mut PerPa
     let shares = if gathers { OVERLOAD } else { SHARES };
     let skews: Vec<Skew<'_>> =
         stage.inputs.values().filter_map(|input| input.stats).map(|stats| Skew::of(stats, stage)).collect();
-    // More slices than workers can share out only cost.
-    let most = SLICES_PER_WORKER * stage.workers.max(1) as u64;
+    let most = stage.most_slices();
     for (i, rows) in stats.rows.iter().copied().enumerate() {
         let Some(tasks) = partitions.get_mut(i).filter(|_| pays(stage, probe, i)) else { continue };
         let by_size = if skew { skews.iter().filter_map(|skew| skew.split(i)).max_by_key(|(n, _)| *n) } else { None };
@@ -97,7 +94,7 @@ impl<'a> Skew<'a> {
         };
         let others: Vec<u64> = stats.bytes.iter().copied().filter(|bytes| *bytes <= threshold).collect();
         let average = others.iter().sum::<u64>().checked_div(others.len() as u64).unwrap_or(0);
-        let advisory = if config.force_adaptive { 1 } else { config.advisory_partition_bytes };
+        let advisory = if config.force_adaptive { 1 } else { config.advisory_bytes() };
         Self { stats, median, threshold, target: advisory.max(average).max(1) }
     }
 
