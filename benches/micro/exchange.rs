@@ -6,8 +6,8 @@
 mod tables;
 
 use divan::Bencher;
-use divan::counter::ItemsCount;
-use tables::{ROWS, session, total};
+use divan::counter::{BytesCount, ItemsCount};
+use tables::{ROWS, bytes, session, total};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -18,8 +18,8 @@ fn main() {
     divan::main();
 }
 
-/// Runs `sql` with two threads in an exchange mode; joins are not broadcast, so that both sides are exchanged.
-fn bench(bencher: Bencher<'_, '_>, mode: &str, sql: &str) {
+/// Runs `sql`, which exchanges `columns`, with two threads in an exchange mode; joins are not broadcast, so that both sides are exchanged.
+fn bench(bencher: Bencher<'_, '_>, mode: &str, columns: &[&str], sql: &str) {
     let settings = [
         ("firesteel.threads", "2"),
         ("firesteel.exchange.mode", mode),
@@ -27,20 +27,26 @@ fn bench(bencher: Bencher<'_, '_>, mode: &str, sql: &str) {
         ("spark.sql.shuffle.partitions", "8"),
     ];
     let session = session(&settings);
-    bencher.counter(ItemsCount::new(ROWS)).bench_local(|| total(&session, sql));
+    let bencher = bencher.counter(ItemsCount::new(ROWS)).counter(BytesCount::new(bytes(columns)));
+    bencher.bench_local(|| total(&session, sql));
 }
 
 #[divan::bench(args = MODES)]
 fn group_by(bencher: Bencher<'_, '_>, mode: &str) {
-    bench(bencher, mode, "SELECT max(s) FROM (SELECT id, sum(price) AS s FROM t GROUP BY id)");
+    bench(bencher, mode, &["id", "price"], "SELECT max(s) FROM (SELECT id, sum(price) AS s FROM t GROUP BY id)");
 }
 
 #[divan::bench(args = MODES)]
 fn join(bencher: Bencher<'_, '_>, mode: &str) {
-    bench(bencher, mode, "SELECT sum(a.price + b.discount) FROM t a JOIN t b ON a.id = b.id");
+    bench(
+        bencher,
+        mode,
+        &["id", "id", "price", "discount"],
+        "SELECT sum(a.price + b.discount) FROM t a JOIN t b ON a.id = b.id",
+    );
 }
 
 #[divan::bench(args = MODES)]
 fn strings(bencher: Bencher<'_, '_>, mode: &str) {
-    bench(bencher, mode, "SELECT max(length(n)) FROM (SELECT id, min(name) AS n FROM t GROUP BY id)");
+    bench(bencher, mode, &["id", "name"], "SELECT max(length(n)) FROM (SELECT id, min(name) AS n FROM t GROUP BY id)");
 }

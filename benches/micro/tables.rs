@@ -15,9 +15,20 @@ const BATCH: usize = 8192;
 pub(crate) fn session(settings: &[(&str, &str)]) -> Session {
     let builder = settings.iter().fold(Session::builder(), |builder, (key, value)| builder.config(*key, value));
     let session = builder.build().unwrap_or_else(|error| fail(&error));
-    let batches = (0..ROWS).step_by(BATCH).map(|start| batch(start..(start + BATCH).min(ROWS))).collect();
-    session.register_batches("t", batches).unwrap_or_else(|error| fail(&error));
+    session.register_batches("t", batches()).unwrap_or_else(|error| fail(&error));
     session
+}
+
+/// Bytes of these columns of `t` in memory.
+pub(crate) fn bytes(columns: &[&str]) -> usize {
+    let sample = batch(0..BATCH);
+    let of = |column: &&str| sample.column_by_name(column).map_or(0, |array| array.get_buffer_memory_size());
+    columns.iter().map(of).sum::<usize>() * ROWS / BATCH
+}
+
+/// The rows of `t`.
+pub(crate) fn batches() -> Vec<RecordBatch> {
+    (0..ROWS).step_by(BATCH).map(|start| batch(start..(start + BATCH).min(ROWS))).collect()
 }
 
 fn batch(ids: std::ops::Range<usize>) -> RecordBatch {
@@ -46,7 +57,7 @@ pub(crate) fn total(session: &Session, sql: &str) -> String {
 }
 
 /// A benchmark that cannot run says why and ends.
-fn fail(error: &dyn std::fmt::Display) -> ! {
+pub(crate) fn fail(error: &dyn std::fmt::Display) -> ! {
     eprintln!("the benchmark cannot run: {error}");
     std::process::exit(1)
 }
