@@ -55,8 +55,8 @@ pub struct Config {
     pub advisory_partition_bytes: Option<u64>,
     /// `spark.sql.adaptive.coalescePartitions.enabled`
     pub coalesce_partitions: bool,
-    /// `spark.sql.adaptive.coalescePartitions.minPartitionSize`
-    pub min_partition_bytes: u64,
+    /// `spark.sql.adaptive.coalescePartitions.minPartitionSize`; unset is automatic: what is not worth a task is for the rules to say
+    pub min_partition_bytes: Option<u64>,
     /// `spark.sql.adaptive.coalescePartitions.parallelismFirst`
     pub parallelism_first: bool,
     /// `spark.sql.adaptive.coalescePartitions.minPartitionNum`; unset is the number of workers, or 1
@@ -161,8 +161,8 @@ settings! {
         "Size at which small partitions stop being merged and into which skewed ones are split; auto is 64m, and less where a task keeps what it reads in a table.";
     "spark.sql.adaptive.coalescePartitions.enabled", coalesce_partitions, parse_bool, ToString::to_string,
         "Whether neighbouring small partitions are read by one task.";
-    "spark.sql.adaptive.coalescePartitions.minPartitionSize", min_partition_bytes, parse_bytes, show_bytes,
-        "Merged partitions are at least this large, where there is enough data.";
+    "spark.sql.adaptive.coalescePartitions.minPartitionSize", min_partition_bytes, |s: &str| auto(s, parse_bytes), |v: &Option<u64>| v.as_ref().map_or_else(|| "auto".to_owned(), show_bytes),
+        "Merged partitions are at least this large, where there is enough data; auto is 256k, and 1m for what partitions are cut into.";
     "spark.sql.adaptive.coalescePartitions.parallelismFirst", parallelism_first, parse_bool, ToString::to_string,
         "Whether merging stops at one partition per worker rather than at the advisory size.";
     "spark.sql.adaptive.coalescePartitions.minPartitionNum", coalesce_min_partitions, |s: &str| auto(s, positive), show_auto,
@@ -216,7 +216,7 @@ impl Default for Config {
             adaptive_broadcast_threshold: None,
             advisory_partition_bytes: None,
             coalesce_partitions: true,
-            min_partition_bytes: 1 << 20,
+            min_partition_bytes: None,
             parallelism_first: true,
             coalesce_min_partitions: None,
             coalesce_initial_partitions: None,

@@ -51,7 +51,7 @@ impl Adversary {
             advisory_partition_bytes: Some(one_of("advisory", &[1, 100, 4 << 10, 64 << 20]))
                 .filter(|_| own.below("automatic", 4) > 0),
             coalesce_partitions: is("coalesce"),
-            min_partition_bytes: one_of("smallest", &[1, 100, 1 << 20]),
+            min_partition_bytes: Some(one_of("smallest", &[1, 100, 1 << 20])),
             parallelism_first: is("parallelism"),
             skew_join: own.below("skew", 4) > 0,
             skew_factor: [0.1, 1.0, 2.0][own.below("factor", 3) as usize],

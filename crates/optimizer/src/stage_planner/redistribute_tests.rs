@@ -128,6 +128,14 @@ fn the_keys_of_coalescing_are_read() {
         let step = after(&mut query, plan, vec![10 * MIB; 16]);
         assert_eq!(specs(&step.start[0]).len(), tasks, "{key}");
     }
+    // 1 MiB for four workers: a task is worth 256 KiB, unless the user says otherwise.
+    for (smallest, tasks) in [("auto", 4), ("1m", 1)] {
+        let mut query = Query::new(&[("spark.sql.adaptive.coalescePartitions.minPartitionSize", smallest)]);
+        let (table, [k, _]) = query.table("t", 100_000);
+        let plan = query.count_by(table, Some(&k));
+        let step = after(&mut query, plan, vec![MIB / 16; 16]);
+        assert_eq!(specs(&step.start[0]).len(), tasks, "{smallest}");
+    }
     let mut query = Query::new(&[("spark.sql.adaptive.coalescePartitions.initialPartitionNum", "32")]);
     let (table, [k, _]) = query.table("t", 10_000);
     let plan = query.count_by(table, Some(&k));

@@ -14,6 +14,9 @@ use super::groups::scaled;
 use super::{Layout, NEAR_TABLE, PerPartition, StageInputs};
 
 const RULE: &str = "CoalesceShufflePartitions";
+/// Bytes that are worth a task, which costs about a quarter of a millisecond: grouping so many takes a whole one. (Spark has
+/// 1 MiB, with tasks that cost a hundred times as much.)
+const SMALLEST: u64 = 256 << 10;
 
 /// The merged tasks; `None` if there would not be fewer.
 pub(super) fn merge(stage: &StageInputs<'_>, partitions: &PerPartition, layout: &mut Layout) -> Option<Vec<TaskInput>> {
@@ -26,7 +29,7 @@ pub(super) fn merge(stage: &StageInputs<'_>, partitions: &PerPartition, layout: 
     let total: u64 = sizes.iter().sum();
     let own = if config.parallelism_first { stage.workers.max(1) as u64 } else { 1 };
     let least = config.coalesce_min_partitions.map_or(own, |least| scaled(least.into(), stage.share));
-    let smallest = config.min_partition_bytes;
+    let smallest = config.min_partition_bytes.unwrap_or(SMALLEST);
     let advisory = if stage.explodes() { smallest } else { advisory(stage, total) };
     // Not more than the memory has room for, if each worker holds a task's bytes and what it makes of them.
     const COPIES: u64 = 4;

@@ -69,7 +69,12 @@ pub(super) fn overloads(stage: &StageInputs<'_>) -> bool {
     let made = made::of_hot_keys(stage);
     let sizes = (0..stage.partitions).map(|i| stage.bytes(i) + made.bytes(i));
     let share = sizes.clone().sum::<u64>() / stage.cores.max(1) as u64;
-    sizes.max().is_some_and(|most| most as f64 >= share.max(stage.config.min_partition_bytes) as f64 * OVERLOAD)
+    sizes.max().is_some_and(|most| most as f64 >= share.max(least_share(stage)) as f64 * OVERLOAD)
+}
+
+/// Bytes below which a partition is not worth being cut.
+fn least_share(stage: &StageInputs<'_>) -> u64 {
+    stage.config.min_partition_bytes.unwrap_or(1 << 20)
 }
 
 /// The sizes of one exchange, as Spark looks at them.
@@ -122,7 +127,7 @@ fn by_share(stage: &StageInputs<'_>, made: &Made, partition: u32, shares: f64) -
     let size = |i| stage.bytes(i) + made.bytes(i);
     let bytes = size(partition);
     let total: u64 = (0..stage.partitions).map(size).sum();
-    let share = total.div_ceil(stage.cores as u64).max(config.min_partition_bytes);
+    let share = total.div_ceil(stage.cores as u64).max(least_share(stage));
     if (bytes as f64) <= share as f64 * shares {
         return None;
     }
