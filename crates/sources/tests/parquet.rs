@@ -110,6 +110,28 @@ fn all_rows_in_all_layouts() {
     }
 }
 
+/// `values` in row groups of 5,000 rows with dictionaries: how many different ones the table believes in.
+fn believed(values: impl Iterator<Item = i64>) -> f64 {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.parquet");
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(5_000)).build();
+    let array: ArrayRef = Arc::new(values.collect::<Int64Array>());
+    let batch = RecordBatch::try_from_iter([("v", array)]).unwrap();
+    let mut writer =
+        ArrowWriter::try_new(std::fs::File::create(&path).unwrap(), batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    open(dir.path()).statistics().columns[0].distinct.unwrap() as f64
+}
+
+#[test]
+fn dictionaries_of_the_first_row_group_tell_of_values_that_repeat_and_of_keys_in_order() {
+    assert_eq!(believed((0..50_000).map(|i| i * 7_919 % 500)), 500.0);
+    // Each key has eight rows in a row; of the numbers between the keys, most are none.
+    let keys = believed((0..50_000).map(|i| i / 8 * 10));
+    assert!((6_000.0..6_500.0).contains(&keys), "{keys}");
+}
+
 #[test]
 fn filters_before_other_columns() {
     for (i, properties) in variants().into_iter().enumerate() {

@@ -232,7 +232,8 @@ fn column_statistics(parts: &Parts, column: usize, rows: u64) -> ColumnStatistic
         Place::Constant(_) => None,
     });
     let distinct = match (range, listed) {
-        (Some(a), Some(b)) => Some(a.min(b)),
+        // Values that grow with the rows, such as keys in order, are others in every row group.
+        (Some(a), Some(b)) => Some(a.min((b as f64 * widening(parts, column, &merged)) as u64)),
         (a, b) => a.or(b),
     };
     let width = match ty {
@@ -251,6 +252,13 @@ fn column_statistics(parts: &Parts, column: usize, rows: u64) -> ColumnStatistic
         width: Some(width),
         is_partition,
     }
+}
+
+/// How many times as wide the range of a column of integers is as that of its first row group.
+fn widening(parts: &Parts, column: usize, all: &Bounds) -> f64 {
+    let width = |bounds: &Bounds| bounds.integers().map(|(min, max)| max.abs_diff(min) as f64 + 1.0);
+    let first = width(&parts.group_bounds(0, 0, column));
+    width(all).zip(first).map_or(1.0, |(all, first)| (all / first).max(1.0))
 }
 
 /// Whether the values of a column stand in the names of folders.
