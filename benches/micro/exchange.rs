@@ -6,8 +6,7 @@
 mod tables;
 
 use divan::Bencher;
-use divan::counter::{BytesCount, ItemsCount};
-use tables::{ROWS, bytes, session, total};
+use tables::{measure, session};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -18,7 +17,8 @@ fn main() {
     divan::main();
 }
 
-/// Runs `sql`, which exchanges `columns`, with two threads in an exchange mode; joins are not broadcast, so that both sides are exchanged.
+/// Runs `sql`, which exchanges `columns`, with two threads in an exchange mode; joins are not broadcast, so that both sides
+/// are exchanged.
 fn bench(bencher: Bencher<'_, '_>, mode: &str, columns: &[&str], sql: &str) {
     let settings = [
         ("firesteel.threads", "2"),
@@ -26,9 +26,7 @@ fn bench(bencher: Bencher<'_, '_>, mode: &str, columns: &[&str], sql: &str) {
         ("spark.sql.autoBroadcastJoinThreshold", "-1"),
         ("spark.sql.shuffle.partitions", "8"),
     ];
-    let session = session(&settings);
-    let bencher = bencher.counter(ItemsCount::new(ROWS)).counter(BytesCount::new(bytes(columns)));
-    bencher.bench_local(|| total(&session, sql));
+    measure(bencher, &session(&settings), columns, sql);
 }
 
 #[divan::bench(args = MODES)]

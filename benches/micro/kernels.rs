@@ -8,8 +8,8 @@
 mod tables;
 
 use divan::Bencher;
-use divan::counter::{BytesCount, ItemsCount};
-use tables::{ROWS, bytes, session, total};
+use divan::counter::BytesCount;
+use tables::{measure, session};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -20,9 +20,7 @@ fn main() {
 
 /// Runs `sql`, which reads `columns` of the table `t`, with one thread.
 fn bench(bencher: Bencher<'_, '_>, columns: &[&str], sql: &str) {
-    let session = session(&[("firesteel.threads", "1")]);
-    let bencher = bencher.counter(ItemsCount::new(ROWS)).counter(BytesCount::new(bytes(columns)));
-    bencher.bench_local(|| total(&session, sql));
+    measure(bencher, &session(&[("firesteel.threads", "1")]), columns, sql);
 }
 
 /// Words of a block that no cache holds.

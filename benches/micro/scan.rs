@@ -9,12 +9,11 @@ mod tables;
 use std::path::Path;
 
 use divan::Bencher;
-use divan::counter::{BytesCount, ItemsCount};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::Result;
 use parquet::file::properties::WriterProperties;
-use tables::{ROWS, batches, bytes, fail, session, total};
+use tables::{batches, fail, measure, session};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -49,10 +48,8 @@ fn bench(bencher: Bencher<'_, '_>, file: &str, columns: &[&str], sql: &str) {
     let folder = tempfile::tempdir().unwrap_or_else(|error| fail(&error));
     let path = folder.path().join("t.parquet");
     write(&path, file).unwrap_or_else(|error| fail(&error));
-    let session = session(&[("firesteel.threads", "1")]);
     let sql = sql.replace("FILE", &format!("parquet.`{}`", path.display()));
-    let bencher = bencher.counter(ItemsCount::new(ROWS)).counter(BytesCount::new(bytes(columns)));
-    bencher.bench_local(|| total(&session, &sql));
+    measure(bencher, &session(&[("firesteel.threads", "1")]), columns, &sql);
 }
 
 #[divan::bench(args = FILES)]

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use divan::Bencher;
+use divan::counter::{BytesCount, ItemsCount};
 use firesteel::Session;
 use firesteel::arrow::array::{ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArray};
 use futures::executor::block_on;
 
 /// Rows of the table `t`.
-pub(crate) const ROWS: usize = 400_000;
+const ROWS: usize = 400_000;
 /// Rows of its batches.
 const BATCH: usize = 8192;
 
@@ -19,8 +21,14 @@ pub(crate) fn session(settings: &[(&str, &str)]) -> Session {
     session
 }
 
+/// Times a query that gives one row; it reads all rows of `columns` of `t`.
+pub(crate) fn measure(bencher: Bencher<'_, '_>, session: &Session, columns: &[&str], sql: &str) {
+    let bencher = bencher.counter(ItemsCount::new(ROWS)).counter(BytesCount::new(bytes(columns)));
+    bencher.bench_local(|| total(session, sql));
+}
+
 /// Bytes of these columns of `t` in memory.
-pub(crate) fn bytes(columns: &[&str]) -> usize {
+fn bytes(columns: &[&str]) -> usize {
     let sample = batch(0..BATCH);
     let of = |column: &&str| sample.column_by_name(column).map_or(0, |array| array.get_buffer_memory_size());
     columns.iter().map(of).sum::<usize>() * ROWS / BATCH
@@ -49,8 +57,7 @@ fn batch(ids: std::ops::Range<usize>) -> RecordBatch {
     RecordBatch::try_from_iter(columns).unwrap_or_else(|error| fail(&error))
 }
 
-/// Runs a query that gives one row.
-pub(crate) fn total(session: &Session, sql: &str) -> String {
+fn total(session: &Session, sql: &str) -> String {
     let rows = block_on(async { session.sql(sql).await?.collect().await }).unwrap_or_else(|error| fail(&error));
     let row = rows.iter().find(|batch| batch.num_rows() > 0);
     row.map_or_else(|| "no row".to_owned(), |batch| format!("{:?}", batch.column(0).slice(0, 1)))

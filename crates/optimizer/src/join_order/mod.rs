@@ -17,6 +17,8 @@ mod enumerate;
 mod region;
 mod windows;
 
+use std::collections::BTreeSet;
+
 use firesteel_common::Result;
 use firesteel_plan::{JoinKind, LogicalOp, LogicalPlan};
 
@@ -58,11 +60,24 @@ impl OptimizerRule for AggregateJoinToWindow {
 
     fn rewrite(&self, plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Result<LogicalPlan> {
         // The rows of a window are few only where its scan waits for a filter.
-        if !cx.config.adaptive || cx.config.is_excluded_adaptively("InjectRuntimeFilter") {
+        let waits = cx.config.adaptive && !cx.config.is_excluded_adaptively("InjectRuntimeFilter");
+        if !waits || !reads_twice(&plan) {
             return Ok(plan);
         }
         order(plan, Place::TOP, &|plan| region::folded(plan, cx), cx)
     }
+}
+
+/// Whether some table is scanned more than once; most queries are done with that, and regions need not be looked at.
+fn reads_twice(plan: &LogicalPlan) -> bool {
+    let mut tables = BTreeSet::new();
+    let mut again = false;
+    plan.visit(&mut |node| {
+        if let LogicalOp::Scan(scan) = &node.op {
+            again |= !tables.insert(scan.table.id);
+        }
+    });
+    again
 }
 
 /// Where a plan is.

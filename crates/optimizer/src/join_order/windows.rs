@@ -34,13 +34,11 @@ const MOST_KEYS: f64 = 0.125;
 pub(super) fn fold(leaves: &mut Vec<Leaf>, conjuncts: &mut Vec<Expr>, cx: &OptimizerContext<'_>) -> bool {
     let folded = (0..leaves.len()).find_map(|i| Fold::of(i, leaves, conjuncts, cx));
     let Some(Fold { grouped, twins, keys, below, above }) = folded else { return false };
-    let Some(plan) = windowed(&leaves[grouped].plan, &twins, leaves, cx) else { return false };
-    let gone: Vec<usize> = twins.iter().map(|twin| twin.leaf).chain([grouped]).collect();
-    let mut index = 0;
-    leaves.retain(|_| {
-        index += 1;
-        !gone.contains(&(index - 1))
-    });
+    let plan = Grouping::of(&leaves[grouped]).and_then(|grouping| windowed(&grouping, &twins, leaves, cx));
+    let Some(plan) = plan else { return false };
+    let stays = |i: usize| i != grouped && twins.iter().all(|twin| twin.leaf != i);
+    let all = std::mem::take(leaves).into_iter().enumerate();
+    leaves.extend(all.filter(|(i, _)| stays(*i)).map(|(_, leaf)| leaf));
     leaves.push(new_leaf(plan, cx));
     conjuncts.extend(above);
     let same: Vec<Expr> = std::mem::take(conjuncts).into_iter().map(|conjunct| substitute(conjunct, &keys)).collect();
@@ -82,16 +80,16 @@ struct Twin {
 
 impl Fold {
     fn of(grouped: usize, leaves: &[Leaf], conjuncts: &[Expr], cx: &OptimizerContext<'_>) -> Option<Fold> {
-        let (_, keys, aggregates, input) = grouping(&leaves[grouped])?;
+        let grouping = Grouping::of(&leaves[grouped])?;
         let is_plain = |aggregate: &NamedAggregate| {
             let call = &aggregate.call;
             !call.distinct && call.args.iter().chain(&call.filter).all(|e| is_deterministic(e, cx))
         };
-        if keys.is_empty() || !aggregates.iter().all(is_plain) {
+        if grouping.keys.is_empty() || !grouping.aggregates.iter().all(is_plain) {
             return None;
         }
         let mut block = Block::default();
-        block.add(input, cx)?;
+        block.add(grouping.input, cx)?;
         let found = twins(&block, grouped, leaves)?;
         let outer = block.seen_from_outside(&found, leaves);
 
@@ -104,8 +102,8 @@ impl Fold {
             return None;
         }
         let mut own = ColumnMap::new();
-        for (column, key) in keys {
-            let (seen, key) = (seen_as(&leaves[grouped].plan, column)?, outer.get(&key.as_column()?.id)?);
+        for (column, key) in grouping.keys {
+            let (seen, key) = (grouping.seen_as(column)?, outer.get(&key.as_column()?.id)?);
             if !equal.says(&Expr::eq(Expr::Column(seen.clone()), key.clone())) {
                 return None;
             }
@@ -147,28 +145,35 @@ fn scan(leaf: &Leaf) -> Option<&Scan> {
     }
 }
 
-type Grouping<'a> = (Option<&'a [(ColumnRef, Expr)]>, &'a [(ColumnRef, Expr)], &'a [NamedAggregate], &'a LogicalPlan);
-
-/// The projection over an aggregate, if there is one, its keys, its functions and its input.
-fn grouping(leaf: &Leaf) -> Option<Grouping<'_>> {
-    if leaf.existence.is_some() || leaf.hint.is_some() {
-        return None;
-    }
-    let (project, plan) = match &leaf.plan.op {
-        LogicalOp::Project { exprs } => (Some(exprs.as_slice()), leaf.plan.inputs.first()?),
-        _ => (None, &leaf.plan),
-    };
-    let LogicalOp::Aggregate { keys, aggregates } = &plan.op else { return None };
-    Some((project, keys, aggregates, plan.inputs.first()?))
+/// A leaf that is an aggregate, or a projection over one.
+struct Grouping<'a> {
+    leaf: &'a LogicalPlan,
+    project: Option<&'a [(ColumnRef, Expr)]>,
+    aggregate: &'a LogicalPlan,
+    keys: &'a [(ColumnRef, Expr)],
+    aggregates: &'a [NamedAggregate],
+    input: &'a LogicalPlan,
 }
 
-/// The output column of the leaf `plan` that is the column `key` of its aggregate.
-fn seen_as<'a>(plan: &'a LogicalPlan, key: &'a ColumnRef) -> Option<&'a ColumnRef> {
-    match &plan.op {
-        LogicalOp::Project { exprs } => {
-            exprs.iter().find(|(_, e)| e.as_column().is_some_and(|c| c.id == key.id)).map(|(column, _)| column)
+impl<'a> Grouping<'a> {
+    fn of(leaf: &'a Leaf) -> Option<Self> {
+        if leaf.existence.is_some() || leaf.hint.is_some() {
+            return None;
         }
-        _ => Some(key),
+        let leaf = &leaf.plan;
+        let (project, aggregate) = match &leaf.op {
+            LogicalOp::Project { exprs } => (Some(exprs.as_slice()), leaf.inputs.first()?),
+            _ => (None, leaf),
+        };
+        let LogicalOp::Aggregate { keys, aggregates } = &aggregate.op else { return None };
+        Some(Self { leaf, project, aggregate, keys, aggregates, input: aggregate.inputs.first()? })
+    }
+
+    /// The output column of the leaf that is the column `key` of its aggregate.
+    fn seen_as<'b>(&'b self, key: &'b ColumnRef) -> Option<&'b ColumnRef> {
+        let Some(project) = self.project else { return Some(key) };
+        let passes = |e: &Expr| e.as_column().is_some_and(|c| c.id == key.id);
+        project.iter().find(|(_, e)| passes(e)).map(|(column, _)| column)
     }
 }
 
@@ -231,12 +236,13 @@ fn twins(block: &Block<'_>, grouped: usize, leaves: &[Leaf]) -> Option<Vec<Twin>
 }
 
 /// The aggregate's input under a window, with the columns of all leaves that it replaces.
-fn windowed(plan: &LogicalPlan, twins: &[Twin], leaves: &[Leaf], cx: &OptimizerContext<'_>) -> Option<LogicalPlan> {
-    let (project, aggregate) = match &plan.op {
-        LogicalOp::Project { exprs } => (Some(exprs), plan.inputs.first()?),
-        _ => (None, plan),
-    };
-    let LogicalOp::Aggregate { keys, aggregates } = &aggregate.op else { return None };
+fn windowed(
+    grouping: &Grouping<'_>,
+    twins: &[Twin],
+    leaves: &[Leaf],
+    cx: &OptimizerContext<'_>,
+) -> Option<LogicalPlan> {
+    let Grouping { leaf, project, aggregate, keys, aggregates, input } = *grouping;
     let mut outputs: Vec<(ColumnRef, Expr)> = Vec::new();
     for twin in twins {
         let outer = scan(&leaves[twin.leaf])?;
@@ -249,7 +255,7 @@ fn windowed(plan: &LogicalPlan, twins: &[Twin], leaves: &[Leaf], cx: &OptimizerC
         }
     }
     let read: Vec<ColumnRef> = outputs.iter().filter_map(|(_, e)| e.as_column().cloned()).collect();
-    let input = aggregate.inputs.first()?.clone().transform_up(&mut |mut node| {
+    let input = input.clone().transform_up(&mut |mut node| {
         if let LogicalOp::Scan(scan) = &mut node.op {
             let more = read.iter().filter(|c| scan.source.iter().any(|s| s.id == c.id));
             let new: Vec<ColumnRef> = more.filter(|c| !scan.columns.iter().any(|s| s.id == c.id)).cloned().collect();
@@ -275,5 +281,5 @@ fn windowed(plan: &LogicalPlan, twins: &[Twin], leaves: &[Leaf], cx: &OptimizerC
     let plain = LogicalPlan::unary(cx.ids.node(), LogicalOp::Project { exprs: outputs }, window);
     let Some(exprs) = project else { return Some(plain) };
     let exprs = pass(columns).into_iter().chain(exprs.iter().cloned()).collect();
-    Some(LogicalPlan::unary(plan.id, LogicalOp::Project { exprs }, plain))
+    Some(LogicalPlan::unary(leaf.id, LogicalOp::Project { exprs }, plain))
 }

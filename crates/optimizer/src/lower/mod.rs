@@ -376,31 +376,26 @@ impl Lowering<'_> {
         if config.shuffle_partitions.is_some() {
             return least;
         }
-        let wanted = (bytes / config.advisory_bytes().max(1) as f64).ceil().clamp(1.0, 1024.0);
-        least.max((wanted as u32).next_power_of_two())
+        least.max(parts_of(bytes, config.advisory_bytes().max(1) as f64, 1024.0))
     }
 
     /// Least number of partitions with which the memory holds what all workers make of one each, if a partition has
     /// to be held as a whole.
     fn partitions_to_hold(&self, kept: &Estimate) -> u32 {
-        const MOST: f64 = 256.0;
         let config = self.cx.config;
         if config.shuffle_partitions.is_some() {
             return 1;
         }
-        let wanted = (kept.table_bytes() / config.held_bytes() as f64).ceil().clamp(1.0, MOST);
-        (wanted as u32).next_power_of_two()
+        parts_of(kept.table_bytes(), config.held_bytes() as f64, MOST_FOR_TABLES)
     }
 
     /// Least number of partitions with which the table of each is small enough to be fast.
     fn partitions_for_tables(&self, kept: &Estimate) -> u32 {
-        const MOST: f64 = 256.0;
         let config = self.cx.config;
         if config.shuffle_partitions.is_some() || config.advisory_partition_bytes.is_some() {
             return 1;
         }
-        let wanted = (kept.table_bytes() / NEAR_TABLE).ceil().clamp(1.0, MOST);
-        (wanted as u32).next_power_of_two()
+        parts_of(kept.table_bytes(), NEAR_TABLE, MOST_FOR_TABLES)
     }
 
     fn scan(&mut self, plan: &Described<'_>, scan: &Scan) -> Result<Lowered> {
@@ -574,4 +569,13 @@ pub(crate) fn read_of(exchange: &PhysicalPlan, id: ExchangeId, cx: &OptimizerCon
         inputs: Vec::new(),
         ..exchange.clone()
     }
+}
+
+/// Partitions that are made for the sake of tables, at most.
+const MOST_FOR_TABLES: f64 = 256.0;
+
+/// How many parts `bytes` have if no part is to have more than `each`: a power of two, at most `most`.
+fn parts_of(bytes: f64, each: f64, most: f64) -> u32 {
+    let wanted = (bytes / each).ceil().clamp(1.0, most);
+    (wanted as u32).next_power_of_two()
 }

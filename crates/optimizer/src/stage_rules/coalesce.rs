@@ -1,10 +1,11 @@
 //! Merges neighbouring small partitions (Spark: `CoalesceShufflePartitions`).
 //!
-//! Target: `max(min(ceil(total / least), advisory, memory), smallest)`, where `memory` is what each worker can hold and `least` is the number of workers
-//! if parallelism comes first, else 1. Unless the user gave an advisory size, a task whose rows end in a table (of groups,
-//! or of the build side of a join) reads no more than makes a table of [`NEAR_TABLE`] bytes: what a task saves by being
-//! one and not several is a quarter of a millisecond each, what it loses in a table that is far from the core is more. Partitions are taken in order; a task is closed when the next
-//! partition would exceed the target. A task below the smallest size joins its lesser neighbour.
+//! Target: `max(min(ceil(total / least), advisory, memory), smallest)`, where `memory` is what each worker can hold and `least`
+//! is the number of workers if parallelism comes first, else 1. Unless the user gave an advisory size, a task whose rows end in
+//! a table (of groups, or of the build side of a join) reads no more than makes a table of [`NEAR_TABLE`] bytes: one task
+//! instead of several saves a quarter of a millisecond for each, and loses more in a table that is far from the core.
+//! Partitions are taken in order; a task is closed when the next partition would exceed the target. A task below the
+//! smallest size joins its lesser neighbour.
 //! Partitions that were split stay as they are.
 
 use firesteel_common::show;
