@@ -104,9 +104,9 @@ fn order(
     let region = if joins && !place.inside { collect(&plan) } else { None };
     let stays = joins && region.is_none();
     if let Some(mut region) = region {
-        for leaf in &mut region.leaves {
-            let taken = std::mem::replace(&mut leaf.plan, LogicalPlan::empty(plan.id, Vec::new()));
-            leaf.plan = order(taken, Place { positional: false, inside: false }, collect, cx)?;
+        for leaf in region.leaves.iter_mut().filter(|leaf| !leaf.plan.inputs.is_empty()) {
+            let ordered = order(leaf.plan.clone(), Place { positional: false, inside: false }, collect, cx)?;
+            leaf.replace(ordered, cx);
         }
         if let Some(tree) = enumerate::best(&region) {
             let rebuilt = region::build(region, &tree, cx);

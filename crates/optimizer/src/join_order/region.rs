@@ -11,7 +11,7 @@ use super::{reorders, windows};
 use crate::adversary::Adversary;
 use crate::rule::OptimizerContext;
 use crate::statistics::estimate;
-use crate::util::{as_join_key, column_set, filter, key_predicate, touches};
+use crate::util::{as_join_key, column_set, filter, key_predicate, same_shape, touches};
 
 /// Something that is joined.
 pub(super) struct Leaf {
@@ -64,7 +64,7 @@ pub(super) struct Region {
 /// Takes a region apart.
 pub(super) fn collect(plan: &LogicalPlan, cx: &OptimizerContext<'_>) -> Region {
     let (region, conjuncts) = parts(plan, cx);
-    complete(region, conjuncts, cx)
+    complete(region, conjuncts)
 }
 
 /// Takes a region apart in which an aggregate becomes a window over other leaves; nothing if there is none.
@@ -76,7 +76,7 @@ pub(super) fn folded(plan: &LogicalPlan, cx: &OptimizerContext<'_>) -> Option<Re
     }
     any.then(|| {
         region.nodes.clear();
-        complete(region, conjuncts, cx)
+        complete(region, conjuncts)
     })
 }
 
@@ -88,13 +88,8 @@ fn parts(plan: &LogicalPlan, cx: &OptimizerContext<'_>) -> (Region, Vec<Expr>) {
     (region, conjuncts)
 }
 
-fn complete(mut region: Region, mut conjuncts: Vec<Expr>, cx: &OptimizerContext<'_>) -> Region {
+fn complete(mut region: Region, mut conjuncts: Vec<Expr>) -> Region {
     region.renumber();
-    if let Some(adversary) = Adversary::of(cx.config) {
-        for leaf in &mut region.leaves {
-            leaf.stats.rows = adversary.belief(&format!("leaf {:?}", leaf.columns.first()), leaf.stats.rows);
-        }
-    }
     for existence in 0..region.leaves.len() {
         let Some(join) = &region.leaves[existence].existence else { continue };
         let mut exprs: Vec<&Expr> = join.on.iter().map(|k| &k.left).collect();
@@ -121,7 +116,15 @@ fn complete(mut region: Region, mut conjuncts: Vec<Expr>, cx: &OptimizerContext<
             region.predicates.push(Predicate { expr, leaves });
         }
     }
+    // Of equal columns the search compares the first pair; which one that is must not depend on the order there was.
+    region.predicates.sort_by_key(|predicate| equal_columns(&predicate.expr));
     region
+}
+
+/// The columns that an equality says are equal, the lesser first.
+fn equal_columns(expr: &Expr) -> Option<(ColumnId, ColumnId)> {
+    let Some([Expr::Column(a), Expr::Column(b)]) = expr.as_call(op::EQ) else { return None };
+    Some((a.id.min(b.id), a.id.max(b.id)))
 }
 
 impl Region {
@@ -190,13 +193,35 @@ fn add_leaf(
     cx: &OptimizerContext<'_>,
 ) -> Set {
     let index = region.leaves.len();
-    region.leaves.push(Leaf { hint, existence, ..new_leaf(plan.clone(), cx) });
+    region.leaves.push(Leaf { hint, existence, ..Leaf::new(plan.clone(), cx) });
     Set::single(index)
 }
 
-/// A leaf that is joined in any way.
-pub(super) fn new_leaf(plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Leaf {
-    Leaf { stats: estimate(&plan, cx), columns: column_set(&plan), plan, hint: None, existence: None }
+impl Leaf {
+    /// A leaf that is joined in any way.
+    pub(super) fn new(plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Self {
+        let (stats, columns) = (believed(&plan, cx), column_set(&plan));
+        Self { stats, columns, plan, hint: None, existence: None }
+    }
+
+    /// Puts another plan of the same rows in the place of the leaf's. It is looked at again: what is believed of joins
+    /// depends on their order, and the search must give the same result for its own result.
+    pub(super) fn replace(&mut self, plan: LogicalPlan, cx: &OptimizerContext<'_>) {
+        if !same_shape(&plan, &self.plan) {
+            self.stats = believed(&plan, cx);
+        }
+        self.plan = plan;
+    }
+}
+
+/// What is believed of the rows of a leaf.
+fn believed(plan: &LogicalPlan, cx: &OptimizerContext<'_>) -> Statistics {
+    let mut stats = estimate(plan, cx);
+    if let Some(adversary) = Adversary::of(cx.config) {
+        let first = plan.columns().iter().map(|column| column.id).min();
+        stats.rows = adversary.belief(&format!("leaf {first:?}"), stats.rows);
+    }
+    stats
 }
 
 /// `a = b` and `b = c` also say `a = c`, which lets `a` and `c` be joined first. Where all three are

@@ -22,7 +22,7 @@ use firesteel_common::ColumnId;
 use firesteel_expr::{ColumnRef, Expr, Frame, NamedAggregate, WindowCall, WindowFunction, op};
 use firesteel_plan::{JoinHint, JoinKind, LogicalOp, LogicalPlan, Scan};
 
-use super::region::{Equalities, Leaf, new_leaf};
+use super::region::{Equalities, Leaf};
 use crate::rule::OptimizerContext;
 use crate::util::{ColumnMap, is_deterministic, key_predicate, pass, substitute};
 
@@ -39,7 +39,7 @@ pub(super) fn fold(leaves: &mut Vec<Leaf>, conjuncts: &mut Vec<Expr>, cx: &Optim
     let stays = |i: usize| i != grouped && twins.iter().all(|twin| twin.leaf != i);
     let all = std::mem::take(leaves).into_iter().enumerate();
     leaves.extend(all.filter(|(i, _)| stays(*i)).map(|(_, leaf)| leaf));
-    leaves.push(new_leaf(plan, cx));
+    leaves.push(Leaf::new(plan, cx));
     conjuncts.extend(above);
     let same: Vec<Expr> = std::mem::take(conjuncts).into_iter().map(|conjunct| substitute(conjunct, &keys)).collect();
     let said = Equalities::of(&below);

@@ -254,3 +254,29 @@ fn run(seed: u64) {
 fn every_stage_can_be_run() {
     (0..300).for_each(run);
 }
+
+/// Tables joined by any of their columns, up to `depth` deep on both sides.
+fn joins(random: &mut Random, query: &mut Query, depth: u64) -> LogicalPlan {
+    if depth == 0 || random.below(5) == 0 {
+        let rows = 10u64.pow(1 + random.below(7) as u32) * (1 + random.below(9));
+        let name = format!("t{}", random.below(1000));
+        return query.table(&name, rows).0;
+    }
+    let (left, right) = (joins(random, query, depth - 1), joins(random, query, depth - 1));
+    let (l, r) = (random.pick(&left.columns()), random.pick(&right.columns()));
+    let kinds = [JoinKind::Inner, JoinKind::Inner, JoinKind::LeftSemi, JoinKind::LeftAnti];
+    query.join(random.pick(&kinds), left, right, &l, &r)
+}
+
+/// Debug builds run each rule on its own result, which must stay as it is.
+#[test]
+fn the_order_of_joins_is_the_same_for_plans_that_are_ordered() {
+    for seed in 0..1_000 {
+        let text = seed.to_string();
+        let adversarial: &[(&str, &str)] = &[("firesteel.adaptive.adversarial", &text)];
+        let mut random = Random(seed);
+        let mut query = Query::new(if seed % 2 == 0 { adversarial } else { &[] });
+        let made = joins(&mut random, &mut query, 4);
+        query.optimized(made);
+    }
+}
