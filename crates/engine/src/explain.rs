@@ -1,7 +1,7 @@
 //! EXPLAIN: plans as text, before a query ran. What a query did is in [`crate::analyze`].
 
 use firesteel_common::{Error, ExchangeId, ExchangeStats, Result};
-use firesteel_optimizer::rule::OptimizerContext;
+use firesteel_optimizer::rule::{OptimizerContext, Workers};
 use firesteel_optimizer::stage_planner::{Facts, StagePlanner};
 use firesteel_plan::display::{DisplayOptions, logical_text, physical_formatted, physical_text_with, under};
 use firesteel_plan::{LogicalPlan, PhysicalPlan};
@@ -68,22 +68,11 @@ pub(crate) async fn explain(df: &DataFrame, mode: ExplainMode) -> Result<String>
 }
 
 /// Nothing has run.
-struct NoFacts {
-    workers: usize,
-    memory_limit: u64,
-}
+struct NoFacts;
 
 impl Facts for NoFacts {
     fn exchange(&self, _: ExchangeId) -> Option<&ExchangeStats> {
         None
-    }
-
-    fn workers(&self) -> usize {
-        self.workers
-    }
-
-    fn memory_limit(&self) -> u64 {
-        self.memory_limit
     }
 }
 
@@ -93,9 +82,11 @@ async fn plan(df: &DataFrame) -> Result<Planned> {
     let eval = session.eval_context(&config);
     let stats = CatalogStats(session.catalog().clone());
     let (optimized, facts) = optimized(df, &config, &stats, &eval).await?;
-    let cx = OptimizerContext { config: &config, ids: session.ids(), eval: &eval, tables: &stats, facts: &facts };
+    let workers = Workers::here(config.threads);
+    let cx =
+        OptimizerContext { config: &config, ids: session.ids(), eval: &eval, tables: &stats, facts: &facts, workers };
     let mut planner = StagePlanner::new(optimized.clone(), df.output());
-    planner.step(&NoFacts { workers: config.threads, memory_limit: config.memory_limit }, &cx)?;
+    planner.step(&NoFacts, &cx)?;
     let physical = planner.initial_plan().cloned().ok_or_else(|| Error::internal("no initial plan"))?;
     Ok(Planned { optimized, physical })
 }

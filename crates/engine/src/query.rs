@@ -14,7 +14,7 @@ use firesteel_common::{Batch, Config, Error, QueryId, Result};
 use firesteel_exec::{FilterRegistry, QueryServices};
 use firesteel_expr::{ColumnRef, EvalContext, Expr};
 use firesteel_optimizer::optimizer::Optimizer;
-use firesteel_optimizer::rule::{OptimizerContext, PlanFacts};
+use firesteel_optimizer::rule::{OptimizerContext, PlanFacts, Workers};
 use firesteel_optimizer::stage_planner::StagePlanner;
 use firesteel_plan::{LogicalOp, LogicalPlan, Note, Scan};
 use firesteel_runtime::{CancelToken, MemoryPool, Reservation, TaskScope, Threads};
@@ -373,7 +373,8 @@ pub(crate) async fn optimized(
 ) -> Result<(LogicalPlan, PlanFacts)> {
     let session = df.session();
     let nothing = PlanFacts::default();
-    let cx = OptimizerContext { config, ids: session.ids(), eval, tables: stats, facts: &nothing };
+    let workers = Workers::here(config.threads);
+    let cx = OptimizerContext { config, ids: session.ids(), eval, tables: stats, facts: &nothing, workers };
     let plan = Optimizer::once(df.plan().clone(), &cx)?;
     let facts = plan_facts(&plan, session, config, eval.clone()).await?;
     let plan = Optimizer::sampled(plan, &OptimizerContext { facts: &facts, ..cx })?;

@@ -21,6 +21,6 @@ mod util;
 mod verify;
 
 pub use optimizer::Optimizer;
-pub use rule::{OptimizerContext, OptimizerRule, Phase, PlanFacts, TableStats};
+pub use rule::{OptimizerContext, OptimizerRule, Phase, PlanFacts, TableStats, Workers};
 pub use stage_planner::{Facts, StagePlanner, Step};
 pub use statistics::{estimate, row_width};

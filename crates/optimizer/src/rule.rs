@@ -24,6 +24,25 @@ pub struct OptimizerContext<'a> {
     pub tables: &'a dyn TableStats,
     /// What was measured since the query began.
     pub facts: &'a PlanFacts,
+    /// Who runs the tasks.
+    pub workers: Workers,
+}
+
+/// Who runs the tasks of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Workers {
+    /// Tasks that are run at the same time.
+    pub tasks: usize,
+    /// How many of them the processor runs at once: more than that share its cores.
+    pub cores: usize,
+}
+
+impl Workers {
+    /// So many on this machine.
+    pub fn here(tasks: usize) -> Self {
+        let cores = std::thread::available_parallelism().map_or(tasks, |cores| tasks.min(cores.get()));
+        Self { tasks, cores }
+    }
 }
 
 impl fmt::Debug for OptimizerContext<'_> {

@@ -28,7 +28,7 @@ pub(crate) fn check(
     }
     // Ids that a second run makes would differ; they must not be taken from the query.
     let ids = IdGenerator::new();
-    let again = OptimizerContext { ids: &ids, config: cx.config, eval: cx.eval, tables: cx.tables, facts: cx.facts };
+    let again = OptimizerContext { ids: &ids, ..*cx };
     let second = rule.rewrite(after.clone(), &again)?;
     if !same_shape(&second, after) {
         return fail(format!("a second run changes the plan from {after:#?} to {second:#?}"));

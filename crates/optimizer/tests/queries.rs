@@ -12,7 +12,7 @@ use firesteel_catalog::{
 };
 use firesteel_common::{Config, Error, IdGenerator, Result, Scalar, Span, SqlType};
 use firesteel_expr::EvalContext;
-use firesteel_optimizer::{Optimizer, OptimizerContext, PlanFacts, TableStats};
+use firesteel_optimizer::{Optimizer, OptimizerContext, PlanFacts, TableStats, Workers};
 use firesteel_plan::{JoinKind, LogicalOp, LogicalPlan};
 use firesteel_sql::{BindContext, Parameters, Statement, TableLookup, bind, parse};
 
@@ -201,7 +201,9 @@ impl World {
         let Statement::Query(query) = bind(&parsed[0], &cx).unwrap() else { panic!("a query") };
         let eval = EvalContext { registry: registry.clone(), ansi: true, time_zone: "UTC".into(), now: 0 };
         let facts = PlanFacts::default();
-        let cx = OptimizerContext { config: &self.config, ids: &ids, eval: &eval, tables: self, facts: &facts };
+        let workers = Workers { tasks: 2, cores: 2 };
+        let cx =
+            OptimizerContext { config: &self.config, ids: &ids, eval: &eval, tables: self, facts: &facts, workers };
         let plan = Optimizer::once(query.plan, &cx).unwrap_or_else(|e| panic!("{sql}: {e}"));
         if std::env::var("SHOW_PLANS").is_ok() {
             eprintln!("{sql}\n{}", show(&plan, &cx));

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use firesteel_common::{Config, Error, ExchangeId, ExchangeStats, IdGenerator, QueryId, Result, StageId, TaskId, show};
 use firesteel_exec::{QueryServices, StageExecution};
-use firesteel_optimizer::rule::{OptimizerContext, PlanFacts, TableStats};
+use firesteel_optimizer::rule::{OptimizerContext, PlanFacts, TableStats, Workers};
 use firesteel_optimizer::stage_planner::{Facts, StagePlanner, outgrows};
 use firesteel_plan::{Distribution, ExchangeForm, Stage};
 use firesteel_runtime::{TaskScope, Usage};
@@ -155,6 +155,7 @@ impl QueryCoordinator {
             eval: &setup.services.eval,
             tables: &*setup.tables,
             facts: &setup.facts,
+            workers: Workers::here(setup.services.workers),
         };
         let step = setup.planner.step(&facts, &cx)?;
         self.report.planning += begin.elapsed();
@@ -176,11 +177,7 @@ impl QueryCoordinator {
         let stats = |id: ExchangeId| self.setup.services.shuffle.stats(id).map(|s| (id, s));
         let started = self.report.stages.iter().map(|s| s.stage.output.id);
         let running = self.running.values().map(|s| s.execution.stage().output.id);
-        QueryFacts {
-            exchanges: started.chain(running).filter_map(stats).collect(),
-            workers: self.setup.services.workers,
-            memory_limit: self.setup.config.memory_limit,
-        }
+        QueryFacts { exchanges: started.chain(running).filter_map(stats).collect() }
     }
 
     fn start_stage(&mut self, stage: Stage) -> Result<()> {
@@ -331,24 +328,10 @@ fn describe_scan(metrics: &firesteel_catalog::ScanMetrics) -> String {
 
 struct QueryFacts {
     exchanges: BTreeMap<ExchangeId, ExchangeStats>,
-    workers: usize,
-    memory_limit: u64,
 }
 
 impl Facts for QueryFacts {
     fn exchange(&self, id: ExchangeId) -> Option<&ExchangeStats> {
         self.exchanges.get(&id)
-    }
-
-    fn workers(&self) -> usize {
-        self.workers
-    }
-
-    fn cores(&self) -> usize {
-        std::thread::available_parallelism().map_or(self.workers, |cores| self.workers.min(cores.get()))
-    }
-
-    fn memory_limit(&self) -> u64 {
-        self.memory_limit
     }
 }

@@ -22,8 +22,13 @@ use crate::convert::TextConverter;
 use crate::memory::filtered;
 use crate::storage::SourceFile;
 
-/// Bytes of a split of a local file.
-const SPLIT_BYTES: u64 = 8 << 20;
+/// Most bytes of a split of a local file: its text is kept while it is read.
+const MOST_SPLIT: u64 = 8 << 20;
+/// Fewest bytes of a split, which take some milliseconds to parse: less is not worth being shared out.
+const LEAST_SPLIT: u64 = 256 << 10;
+/// Splits for each worker, if they are not too small: so workers end at about the same time, whatever else they have
+/// done before, and whichever of them took the shorter rest of a file.
+const SPLITS_PER_WORKER: u64 = 8;
 /// How much more is read at a time to find the end of a split's last line.
 const STEP: u64 = 64 << 10;
 
@@ -170,11 +175,12 @@ struct TextScan {
 }
 
 impl TableScan for TextScan {
-    fn splits<'a>(&'a self, _: &'a ScanContext) -> BoxFuture<'a, Result<Vec<Split>>> {
+    fn splits<'a>(&'a self, cx: &'a ScanContext) -> BoxFuture<'a, Result<Vec<Split>>> {
+        let step_bytes = split_bytes(self.table.files.iter().map(|(file, _)| file.size).sum(), cx.workers);
         let mut splits = Vec::new();
         for (part, (file, _)) in self.table.files.iter().enumerate() {
             let whole = self.table.parser.spans_lines() || !file.is_local();
-            let step = if whole { file.size.max(1) } else { SPLIT_BYTES };
+            let step = if whole { file.size.max(1) } else { step_bytes };
             for start in (0..file.size).step_by(step as usize) {
                 let end = file.size.min(start + step);
                 let (rows, bytes) = ((end - start) / 64, end - start);
@@ -197,6 +203,11 @@ impl TableScan for TextScan {
         });
         filtered(batches.flatten().boxed(), request, cx.clone())
     }
+}
+
+/// Bytes of a split, of so many in all.
+fn split_bytes(all: u64, workers: usize) -> u64 {
+    all.div_ceil(SPLITS_PER_WORKER * workers.max(1) as u64).clamp(LEAST_SPLIT, MOST_SPLIT)
 }
 
 /// The lines that begin in a split: its bytes from the first line start to the end of the last line.
@@ -362,5 +373,19 @@ impl Iterator for TextReader {
             self.at = self.text.len();
         }
         result.transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_worker_gets_several_splits_that_are_neither_small_nor_large() {
+        assert_eq!(split_bytes(100_000, 8), LEAST_SPLIT);
+        assert_eq!(split_bytes(16 << 20, 2), 1 << 20);
+        assert_eq!(split_bytes(16 << 20, 4), 512 << 10);
+        assert_eq!(split_bytes(1 << 40, 4), MOST_SPLIT);
+        assert_eq!(split_bytes(0, 0), LEAST_SPLIT);
     }
 }

@@ -255,7 +255,7 @@ impl Lowering<'_> {
         let op = PhysicalOp::HashJoin(HashJoin { mode: BuildMode::Partitioned, ..hash_join });
         let inputs = vec![left.plan, right.plan];
         let joined = self.with_filters(plan, self.node(plan, op, inputs));
-        let hash = HashPart { overloaded: is_overloaded(&joined, self.started, self.cx.config), ..hash };
+        let hash = HashPart { overloaded: is_overloaded(&joined, self.started, self.cx), ..hash };
         Ok(Lowered { plan: joined, part: Part::Partitioned(hash) })
     }
 

@@ -16,7 +16,7 @@ use firesteel_plan::{
 };
 
 use super::urgency::urgency;
-use super::{Facts, StagePlanner, Step};
+use super::{StagePlanner, Step};
 use crate::lower::{
     DEMOTE, DYNAMIC_PRUNING, LoweredPlan, REUSE, Spread, StartedExchange, filters_partitions, pin_of, read_of,
 };
@@ -40,13 +40,7 @@ struct Ready<'a> {
 }
 
 impl StagePlanner {
-    pub(super) fn start_ready(
-        &mut self,
-        plan: &LoweredPlan,
-        facts: &dyn Facts,
-        cx: &OptimizerContext<'_>,
-        step: &mut Step,
-    ) -> Result<()> {
+    pub(super) fn start_ready(&mut self, plan: &LoweredPlan, cx: &OptimizerContext<'_>, step: &mut Step) -> Result<()> {
         let mut ready = Vec::new();
         let holds = (cx.config.adaptive && !cx.config.is_excluded_adaptively(HOLD_BACK)).then_some(&plan.holds);
         self.find_ready(&plan.root, None, holds, 0.0, &mut ready);
@@ -71,7 +65,7 @@ impl StagePlanner {
                 }
                 continue;
             }
-            let stage = Stage { urgency, ..self.stage(node, exchange, plan, facts, cx, step)? };
+            let stage = Stage { urgency, ..self.stage(node, exchange, plan, cx, step)? };
             let id = stage.output.id;
             let columns = stage.plan.output.clone();
             let started = StartedExchange { exchange: stage.output.clone(), columns, stats: None, outgrown: None };
@@ -179,7 +173,6 @@ impl StagePlanner {
         node: &PhysicalPlan,
         exchange: &Exchange,
         plan: &LoweredPlan,
-        facts: &dyn Facts,
         cx: &OptimizerContext<'_>,
         step: &mut Step,
     ) -> Result<Stage> {
@@ -189,12 +182,12 @@ impl StagePlanner {
         let spread = plan.spreads.get(&exchange.id).copied().unwrap_or(Spread::Elastic);
         let reads = partitioned_reads(&body);
         let tasks = if reads.is_empty() {
-            let tasks = if spread == Spread::One { 1 } else { self.elastic_tasks(&body, facts, cx) };
+            let tasks = if spread == Spread::One { 1 } else { self.elastic_tasks(&body, cx) };
             TaskLayout::Elastic { tasks }
         } else if spread == Spread::One {
             TaskLayout::PerInput(vec![one_task(&reads)])
         } else {
-            let layout = self.layout(&body, &reads, facts, cx)?;
+            let layout = self.layout(&body, &reads, cx)?;
             let nodes = self.label_reads(&body, &layout);
             let effect = Effect::Divided { stage: StageId(number), tasks: layout.tasks.len() as u32 };
             for (rule, because) in &layout.decisions {
@@ -265,7 +258,6 @@ impl StagePlanner {
         &self,
         plan: &PhysicalPlan,
         reads: &std::collections::BTreeSet<ExchangeId>,
-        facts: &dyn Facts,
         cx: &OptimizerContext<'_>,
     ) -> Result<Layout> {
         let mut inputs = BTreeMap::new();
@@ -283,8 +275,8 @@ impl StagePlanner {
             share: 1.0,
             may_cut: true,
             config: cx.config,
-            workers: facts.workers(),
-            cores: facts.cores(),
+            workers: cx.workers.tasks,
+            cores: cx.workers.cores,
         })
     }
 
@@ -313,7 +305,7 @@ impl StagePlanner {
     }
 
     /// One task per worker, fewer if there is little to do.
-    fn elastic_tasks(&self, plan: &PhysicalPlan, facts: &dyn Facts, cx: &OptimizerContext<'_>) -> u32 {
+    fn elastic_tasks(&self, plan: &PhysicalPlan, cx: &OptimizerContext<'_>) -> u32 {
         let mut rows = Some(0.0);
         plan.visit(&mut |node| {
             let of_node = match &node.op {
@@ -328,7 +320,7 @@ impl StagePlanner {
             };
             rows = rows.zip(of_node).map(|(all, more)| all + more);
         });
-        let workers = facts.workers().max(1) as u32;
+        let workers = cx.workers.tasks.max(1) as u32;
         let workers = most_tasks(plan).map_or(workers, |most| most.min(workers));
         rows.map_or(workers, |rows| ((rows / ROWS_PER_TASK).ceil() as u32).clamp(1, workers))
     }

@@ -34,17 +34,6 @@ pub use outgrown::outgrows;
 pub trait Facts {
     /// Statistics of an exchange whose stage has started; complete if `finished`.
     fn exchange(&self, id: ExchangeId) -> Option<&ExchangeStats>;
-
-    /// Tasks that are run at the same time.
-    fn workers(&self) -> usize;
-
-    /// How many of them the processor runs at once: more than that share its cores.
-    fn cores(&self) -> usize {
-        self.workers()
-    }
-
-    /// Bytes that the query may hold.
-    fn memory_limit(&self) -> u64;
 }
 
 /// What is to be done now.
@@ -174,7 +163,7 @@ impl StagePlanner {
             step.notes = self.compare(&joins, &news, cx);
         }
         self.joins = joins;
-        self.start_ready(&plan, facts, cx, &mut step)?;
+        self.start_ready(&plan, cx, &mut step)?;
         self.drop_unread(&plan, &mut step);
         if step.start.is_empty() && !self.is_running() {
             return Err(Error::internal("nothing runs and no stage can be started"));

@@ -157,6 +157,31 @@ fn a_node_that_must_see_all_rows_of_a_key_gets_an_exchange_of_its_own_over_a_ske
 }
 
 #[test]
+fn workers_that_share_cores_are_no_reason_for_another_exchange() {
+    // Half of the rows are in one partition: as much as one of two cores can do while the other one has the rest.
+    let sizes = || vec![vec![100; 32], with_hot(1_000_000, 31_000_000)];
+    for (cores, stages) in [(2, 3), (4, 4)] {
+        let mut query = Query::new(&[PARTITIONED]);
+        query.cores = cores;
+        let (left, [lk, _]) = query.table("l", 100_000_000);
+        let (right, [rk, _]) = query.table("r", 10_000_000);
+        let joined = query.join(JoinKind::Left, left, right, &lk, &rk);
+        let plan = query.count_by(joined, Some(&lk));
+        let mut planner = query.planner(plan);
+        query.step(&mut planner);
+        for (exchange, rows) in sizes().into_iter().enumerate() {
+            query.finish(exchange as u32, rows);
+            query.step(&mut planner);
+        }
+        if !planner.is_final() {
+            query.finish(2, vec![1_000; 32]);
+            query.step(&mut planner);
+        }
+        assert_eq!(planner.stages().len(), stages, "{cores} cores");
+    }
+}
+
+#[test]
 fn a_second_join_on_the_key_of_a_skewed_join_needs_no_exchange_of_its_own() {
     let mut query = Query::new(&[PARTITIONED]);
     let (left, [lk, _]) = query.table("l", 100_000_000);

@@ -14,7 +14,7 @@ use firesteel_plan::{JoinHint, JoinKey, JoinKind, LogicalOp, LogicalPlan, Scan, 
 
 use super::{Facts, StagePlanner, Step};
 use crate::optimizer::Optimizer;
-use crate::rule::{OptimizerContext, PlanFacts, TableStats};
+use crate::rule::{OptimizerContext, PlanFacts, TableStats, Workers};
 
 #[derive(Debug)]
 struct Count;
@@ -48,6 +48,8 @@ pub(super) struct Query {
     eval: EvalContext,
     tables: BTreeMap<TableId, Arc<TableStatistics>>,
     facts: PlanFacts,
+    /// Of the processor.
+    pub(super) cores: usize,
     pub(super) exchanges: BTreeMap<ExchangeId, ExchangeStats>,
 }
 
@@ -60,14 +62,6 @@ impl TableStats for Query {
 impl Facts for Query {
     fn exchange(&self, id: ExchangeId) -> Option<&ExchangeStats> {
         self.exchanges.get(&id)
-    }
-
-    fn workers(&self) -> usize {
-        4
-    }
-
-    fn memory_limit(&self) -> u64 {
-        self.config.memory_limit
     }
 }
 
@@ -86,6 +80,7 @@ impl Query {
             eval,
             tables: BTreeMap::new(),
             facts: PlanFacts::default(),
+            cores: 4,
             exchanges: BTreeMap::new(),
         }
     }
@@ -181,7 +176,9 @@ impl Query {
     }
 
     fn context(&self) -> OptimizerContext<'_> {
-        OptimizerContext { config: &self.config, ids: &self.ids, eval: &self.eval, tables: self, facts: &self.facts }
+        let workers = Workers { tasks: self.config.threads, cores: self.cores };
+        let (config, ids, eval, facts) = (&self.config, &self.ids, &self.eval, &self.facts);
+        OptimizerContext { config, ids, eval, tables: self, facts, workers }
     }
 
     /// An exchange has finished with so many rows of 16 bytes in each partition.

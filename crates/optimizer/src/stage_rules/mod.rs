@@ -15,6 +15,7 @@ use firesteel_common::{Config, ExchangeId, ExchangeStats, PartitionSpec, Result}
 use firesteel_plan::{AggregateMode, BuildMode, Exchange, PhysicalOp, PhysicalPlan, ReadMode, TaskInput};
 
 use crate::lower::StartedExchange;
+use crate::rule::OptimizerContext;
 
 /// Bytes of a table that one task makes for itself, if the number of tasks is free. Grouping 15 million keys of TPC-H
 /// takes 1.36 s of all cores with tables of 100 MiB, 1.1 with 25, and 0.96 with 12 and less.
@@ -80,7 +81,7 @@ pub(crate) fn partitioned_reads(plan: &PhysicalPlan) -> BTreeSet<ExchangeId> {
 pub(crate) fn is_overloaded(
     plan: &PhysicalPlan,
     started: &BTreeMap<ExchangeId, StartedExchange>,
-    config: &Config,
+    cx: &OptimizerContext<'_>,
 ) -> bool {
     let input = |id| {
         let started = started.get(&id)?;
@@ -89,7 +90,7 @@ pub(crate) fn is_overloaded(
     let reads = partitioned_reads(plan);
     let inputs: BTreeMap<_, _> = reads.iter().filter_map(|id| input(*id)).collect();
     let partitions = inputs.values().map(|i| i.exchange.distribution.partitions()).max().unwrap_or(1);
-    config.adaptive
+    cx.config.adaptive
         && inputs.len() == reads.len()
         && skew::overloads(&StageInputs {
             plan,
@@ -97,9 +98,9 @@ pub(crate) fn is_overloaded(
             partitions,
             share: 1.0,
             may_cut: true,
-            config,
-            workers: config.threads,
-            cores: config.threads,
+            config: cx.config,
+            workers: cx.workers.tasks,
+            cores: cx.workers.cores,
         })
 }
 

@@ -24,8 +24,10 @@ const RULE: &str = "OptimizeSkewedJoin";
 const SHARE_RULE: &str = "AddPartitions";
 /// A partition is cut if it has so many times a worker's share of the stage.
 const SHARES: f64 = 1.25;
-/// So many times a share is worth another exchange, or that one task puts slices together.
-const OVERLOAD: f64 = 2.0;
+/// So many times a share is worth that one task puts slices together.
+const GATHER_SHARES: f64 = 2.0;
+/// So many times a share is worth another exchange: cutting saves a third of the time of the join.
+const OVERLOAD: f64 = 1.5;
 
 /// Replaces skewed partitions by their slices.
 pub(super) fn split(stage: &StageInputs<'_>, made: &Made, partitions: &mut PerPartition, layout: &mut Layout) {
@@ -39,7 +41,7 @@ pub(super) fn split(stage: &StageInputs<'_>, made: &Made, partitions: &mut PerPa
     // What is cut under a window or an aggregate has to be put together by one task: only if it saves waiting.
     let gathers = stage.plan.gatherer().is_some();
     let skew = config.skew_join && !config.is_excluded_adaptively(RULE) && (!gathers || config.force_adaptive);
-    let shares = if gathers { OVERLOAD } else { SHARES };
+    let shares = if gathers { GATHER_SHARES } else { SHARES };
     let skews: Vec<Skew<'_>> =
         stage.inputs.values().filter_map(|input| input.stats).map(|stats| Skew::of(stats, stage)).collect();
     let most = stage.most_slices();
