@@ -18,6 +18,15 @@ pub enum PartitionSpec {
         /// Rows of it.
         rows: Range<u64>,
     },
+    /// A whole partition, of which the task groups a share: the keys whose hash falls to it among so many tasks.
+    Share {
+        /// The partition.
+        partition: u32,
+        /// Number of the share, from 0.
+        index: u32,
+        /// How many there are.
+        of: u32,
+    },
     /// All partitions: a shared build side, a local read by one task.
     All,
 }

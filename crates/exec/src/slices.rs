@@ -3,6 +3,9 @@
 //! Slices of one partition make the hash tables of its joins once, together, and share the marks of build
 //! rows that have matched, so that a partition can be sliced under joins of any kind. At the first node that must see
 //! all rows of a key ([`PhysicalPlan::gathers`]) what each slice has made of its rows meets, and one task goes on.
+//!
+//! A partition may also be shared out by the keys of the lowest aggregate: each task reads all of it and keeps the rows of
+//! its share of the groups, which are then complete. Such shares meet at the next node that gathers, if there is one.
 //! All that is shared is given back when the last slice has ended.
 
 use std::collections::BTreeMap;
@@ -28,6 +31,8 @@ pub(crate) struct Slice {
     /// Its number, from 0, and how many there are.
     pub(crate) index: u32,
     pub(crate) count: u32,
+    /// Whether it is a share of the groups, not of the rows.
+    pub(crate) by_keys: bool,
 }
 
 /// The sliced partitions of a stage.
@@ -37,8 +42,9 @@ pub(crate) struct Slices {
     /// By partition, the slices that have not ended.
     left: BTreeMap<Sliced, AtomicUsize>,
     builds: BTreeMap<(NodeId, Sliced), Once<JoinBuild>>,
-    /// The node at which the slices of a partition meet, and by partition, where.
+    /// The node at which the slices of a partition meet, that at which shares of its groups meet, and by partition, where.
     gatherer: Option<NodeId>,
+    second: Option<NodeId>,
     groups: BTreeMap<Sliced, Arc<Gather<SliceGroups>>>,
     rows: BTreeMap<Sliced, Arc<Gather<SortedSlice>>>,
 }
@@ -47,10 +53,10 @@ impl Slices {
     /// What `layout` says of the tasks of `plan`.
     pub(crate) fn of(layout: &TaskLayout, plan: &PhysicalPlan) -> Self {
         let TaskLayout::PerInput(inputs) = layout else { return Self::default() };
-        let mut tasks: BTreeMap<Sliced, Vec<u32>> = BTreeMap::new();
+        let mut tasks: BTreeMap<Sliced, Vec<(u32, bool)>> = BTreeMap::new();
         for (task, input) in inputs.iter().enumerate() {
-            if let Some(partition) = sliced(input) {
-                tasks.entry(partition).or_default().push(task as u32);
+            if let Some((partition, by_keys)) = sliced(input) {
+                tasks.entry(partition).or_default().push((task as u32, by_keys));
             }
         }
         let left = tasks.iter().map(|(partition, tasks)| (*partition, AtomicUsize::new(tasks.len()))).collect();
@@ -59,10 +65,12 @@ impl Slices {
         let rows = counts().map(|(partition, count)| (partition, Arc::new(Gather::new(count)))).collect();
         let slices = tasks.into_iter().flat_map(|(partition, tasks)| {
             let count = tasks.len() as u32;
-            (0..count).zip(tasks).map(move |(index, task)| (task, Slice { of: partition, index, count }))
+            let slice = move |index, by_keys| Slice { of: partition, index, count, by_keys };
+            (0..count).zip(tasks).map(move |(index, (task, by_keys))| (task, slice(index, by_keys)))
         });
-        let gatherer = plan.gatherer().map(|node| node.id);
-        Self { by_task: slices.collect(), left, builds: BTreeMap::new(), gatherer, groups, rows }
+        let id = |node: Option<&PhysicalPlan>| node.map(|node| node.id);
+        let (gatherer, second) = (id(plan.gatherer()), id(plan.second_gatherer()));
+        Self { by_task: slices.collect(), left, builds: BTreeMap::new(), gatherer, second, groups, rows }
     }
 
     /// Makes room for the tables of the partitioned join `node`.
@@ -90,8 +98,14 @@ impl Slices {
         self.point(&self.rows, node, task)
     }
 
+    /// The slice of which the aggregate `node` is to make the groups that fall to it, if it is to.
+    pub(crate) fn share(&self, node: NodeId, task: u32) -> Option<Slice> {
+        self.of_task(task).filter(|slice| slice.by_keys && self.gatherer == Some(node))
+    }
+
     fn point<T>(&self, all: &BTreeMap<Sliced, Arc<Gather<T>>>, node: NodeId, task: u32) -> Option<GatherPoint<T>> {
-        let slice = self.of_task(task).filter(|_| self.gatherer == Some(node))?;
+        let meets = |slice: &Slice| if slice.by_keys { self.second } else { self.gatherer };
+        let slice = self.of_task(task).filter(|slice| meets(slice) == Some(node))?;
         Some(GatherPoint { gather: all.get(&slice.of)?.clone(), index: slice.index })
     }
 
@@ -108,10 +122,11 @@ impl Slices {
     }
 }
 
-/// The partition of which a task reads a slice.
-fn sliced(input: &TaskInput) -> Option<Sliced> {
+/// The partition of which a task reads a slice, or groups a share.
+fn sliced(input: &TaskInput) -> Option<(Sliced, bool)> {
     input.specs.iter().find_map(|(exchange, spec)| match spec {
-        PartitionSpec::Slice { partition, .. } => Some((*exchange, *partition)),
+        PartitionSpec::Slice { partition, .. } => Some(((*exchange, *partition), false)),
+        PartitionSpec::Share { partition, .. } => Some(((*exchange, *partition), true)),
         _ => None,
     })
 }
@@ -141,11 +156,11 @@ mod tests {
         };
         let mut slices = Slices::of(&layout, &plan);
         slices.add_join(NodeId(7));
-        assert_eq!(slices.of_task(0), Some(Slice { of: (ExchangeId(0), 2), index: 0, count: 2 }));
+        assert_eq!(slices.of_task(0), Some(Slice { of: (ExchangeId(0), 2), index: 0, count: 2, by_keys: false }));
         assert_eq!(slices.of_task(1), None);
-        assert_eq!(slices.of_task(3), Some(Slice { of: (ExchangeId(0), 2), index: 1, count: 2 }));
+        assert_eq!(slices.of_task(3), Some(Slice { of: (ExchangeId(0), 2), index: 1, count: 2, by_keys: false }));
         let slice = slices.of_task(2).unwrap();
-        assert_eq!(slice, Slice { of: (ExchangeId(0), 3), index: 0, count: 1 });
+        assert_eq!(slice, Slice { of: (ExchangeId(0), 3), index: 0, count: 1, by_keys: false });
         assert!(slices.build(NodeId(7), slice).is_some());
         assert!(slices.build(NodeId(8), slice).is_none());
     }

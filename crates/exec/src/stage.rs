@@ -26,7 +26,7 @@ use crate::once::Once;
 use crate::operator::{Operator, Sink, Source, Worker};
 use crate::operators::expand::ExpandOperator;
 use crate::operators::filter::FilterOperator;
-use crate::operators::hash_aggregate::HashAggregateOperator;
+use crate::operators::hash_aggregate::{HashAggregateOperator, Share};
 use crate::operators::hash_join::{HashJoinOperator, JoinBuild, JoinSpec, JoinTable, runtime_filter_of};
 use crate::operators::limit::LimitOperator;
 use crate::operators::nested_loop_join::{NestedLoopBuild, NestedLoopJoinOperator};
@@ -394,6 +394,10 @@ impl StageExecution {
             PhysicalOp::HashAggregate(aggregate) => {
                 let groups_per_row = node.estimate.rows / first.estimate.rows.max(1.0);
                 let operator = HashAggregateOperator::new(aggregate, columns, &node.output, cx)?.expect(groups_per_row);
+                let operator = match self.slices.share(node.id, cx.id.task) {
+                    Some(slice) => operator.share(Share::new(&aggregate.keys, columns, slice, cx)?),
+                    None => operator,
+                };
                 match self.slices.groups(node.id, cx.id.task) {
                     Some(point) => Box::new(operator.gather(point, cx.reserve("HashAggregate"))),
                     None => Box::new(operator),

@@ -359,10 +359,20 @@ impl PhysicalPlan {
         }
     }
 
+    /// The nodes on the spine from here to its leaf.
+    pub fn spine(&self) -> impl Iterator<Item = &PhysicalPlan> {
+        std::iter::successors(Some(self), |node| node.spine_input())
+    }
+
     /// The lowest node on the spine that [gathers](Self::gathers), where slices of a partition meet.
     pub fn gatherer(&self) -> Option<&PhysicalPlan> {
-        let below = self.spine_input().and_then(PhysicalPlan::gatherer);
-        below.or_else(|| self.gathers().then_some(self))
+        self.spine().filter(|node| node.gathers()).last()
+    }
+
+    /// The gatherer after the lowest, where the shares meet in which that one groups.
+    pub fn second_gatherer(&self) -> Option<&PhysicalPlan> {
+        let lowest = self.gatherer()?.id;
+        self.spine().take_while(|node| node.id != lowest).filter(|node| node.gathers()).last()
     }
 
     /// Whether `input` of this node may arrive in several tasks that do not see each other's rows.

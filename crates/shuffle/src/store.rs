@@ -202,6 +202,7 @@ impl ShuffleStore {
                 PartitionSpec::All => ((0..state.layout.partitions).flat_map(of).collect(), None),
                 PartitionSpec::Whole(range) => (range.clone().flat_map(of).collect(), None),
                 PartitionSpec::Slice { partition, rows } => (of(*partition), Some(rows.clone())),
+                PartitionSpec::Share { partition, .. } => (of(*partition), None),
             }
         })?;
         match cut {

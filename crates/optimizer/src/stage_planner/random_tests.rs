@@ -1,7 +1,7 @@
 //! Random plans, run to their end with random statistics: every stage that is started must be one
 //! that an executor can run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use firesteel_common::{ExchangeId, NodeId, PartitionSpec, Scalar, Span, SqlType};
 use firesteel_expr::{ColumnRef, Expr, Frame, WindowCall, WindowFunction};
@@ -191,12 +191,20 @@ fn check_coverage<'a>(id: ExchangeId, specs: impl Iterator<Item = &'a PartitionS
     let stats = &query.exchanges[&id];
     let mut whole = vec![0; stats.rows.len()];
     let mut sliced = vec![0; stats.rows.len()];
+    let mut shares: BTreeMap<(u32, u32), BTreeSet<u32>> = BTreeMap::new();
     for spec in specs {
         match spec {
             PartitionSpec::All => whole.iter_mut().for_each(|n| *n += 1),
             PartitionSpec::Whole(range) => range.clone().for_each(|i| whole[i as usize] += 1),
             PartitionSpec::Slice { partition, rows } => sliced[*partition as usize] += rows.end - rows.start,
+            PartitionSpec::Share { partition, index, of } => {
+                assert!(shares.entry((*partition, *of)).or_default().insert(*index), "a share twice: {context}");
+            }
         }
+    }
+    for ((partition, of), found) in shares {
+        assert!(found.into_iter().eq(0..of), "shares of partition {partition} of {id}: {context}");
+        whole[partition as usize] += 1;
     }
     for (i, rows) in stats.rows.iter().enumerate() {
         let all = whole[i] > 0 || sliced[i] == *rows;

@@ -22,6 +22,7 @@ fn specs(stage: &Stage) -> Vec<PartitionSpec> {
     specs.sort_by_key(|spec| match spec {
         PartitionSpec::Whole(range) => (u64::from(range.start), 0),
         PartitionSpec::Slice { partition, rows } => (u64::from(*partition), rows.start),
+        PartitionSpec::Share { partition, index, .. } => (u64::from(*partition), u64::from(*index)),
         PartitionSpec::All => (0, 0),
     });
     specs

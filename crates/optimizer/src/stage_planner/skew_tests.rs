@@ -298,3 +298,36 @@ fn a_partition_of_one_hot_group_is_grouped_by_several_tasks_and_one_of_many_grou
     assert_eq!(cut(&gathered(with_hot(312_500, 10_000_000), Some(1_000_000), count)), 0);
     assert_eq!(cut(&gathered(with_hot(312_500, 10_000_000), None, count)), 0);
 }
+
+/// Groups by both columns of `plan`, then perhaps by the first one.
+fn grouped_twice(query: &Query, plan: LogicalPlan, again: bool) -> LogicalPlan {
+    let keys = plan.columns().into_iter().take(2).map(|column| (column.clone(), Expr::Column(column))).collect();
+    let pairs = LogicalPlan::unary(query.ids.node(), LogicalOp::Aggregate { keys, aggregates: Vec::new() }, plan);
+    let key = pairs.columns()[0].clone();
+    if again { query.count_by(pairs, Some(&key)) } else { pairs }
+}
+
+fn shares(step: &Step) -> usize {
+    tasks(step).iter().filter(|t| matches!(t.specs[&BUILD], PartitionSpec::Share { partition: 3, .. })).count()
+}
+
+#[test]
+fn groups_by_more_than_the_keys_of_a_hot_partition_are_made_in_shares() {
+    let sizes = || with_hot(312_500, 10_000_000);
+    for (hot, again) in [(Some(9_000_000), true), (Some(9_000_000), false), (None, false)] {
+        let step = gathered(sizes(), hot, |query, plan| grouped_twice(query, plan, again));
+        assert_eq!((cut(&step), shares(&step)), (0, 3), "{hot:?} {again}");
+        assert_eq!(rules(&step)[0], "AddPartitions");
+        assert!(step.notes[0].because.ends_with("its groups are made in 3 shares"), "{}", step.notes[0].because);
+    }
+}
+
+#[test]
+fn groups_are_not_made_in_shares_where_partitions_are_even_or_many_groups_would_meet() {
+    let twice = |query: &Query, plan: LogicalPlan| grouped_twice(query, plan, true);
+    assert_eq!(shares(&gathered(vec![312_500; 32], None, twice)), 0);
+    // Less than one and a half shares of a worker.
+    assert_eq!(shares(&gathered(with_hot(312_500, 5_000_000), Some(4_000_000), twice)), 0);
+    // Counts of many keys would meet in one task.
+    assert_eq!(shares(&gathered(with_hot(312_500, 10_000_000), Some(1_000_000), twice)), 0);
+}

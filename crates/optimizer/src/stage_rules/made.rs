@@ -50,6 +50,7 @@ impl Made {
                 let part = u128::from(self.bytes(*partition)) * u128::from(rows.end - rows.start);
                 part.checked_div(u128::from(all)).unwrap_or(0) as u64
             }
+            Some((_, PartitionSpec::Share { partition, of, .. })) => self.bytes(*partition) / u64::from((*of).max(1)),
             None => 0,
         }
     }

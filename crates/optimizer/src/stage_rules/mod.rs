@@ -192,6 +192,9 @@ impl StageInputs<'_> {
                     let part = at(&stats.bytes) * u128::from(rows.end - rows.start);
                     part.checked_div(at(&stats.rows)).unwrap_or(0) as u64
                 }
+                PartitionSpec::Share { partition, of, .. } => {
+                    stats.bytes.get(*partition as usize).copied().unwrap_or(0) / u64::from((*of).max(1))
+                }
             })
         };
         task.specs.iter().filter_map(of).sum()

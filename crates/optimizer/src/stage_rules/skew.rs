@@ -11,7 +11,9 @@
 //! note which build rows have matched together. So joins of any kind, and several of them, may stand between the
 //! read and the end of the stage. At a node that must see all rows of a key, a window or the end of an aggregate,
 //! what the slices have made of their rows meets: sorted rows are merged by one task, and so are groups, where one
-//! of them has most of the rows of the partition (else there would be as much to merge as to group).
+//! of them has most of the rows of the partition (else there would be as much to merge as to group). A partition of many
+//! groups by more keys than those of the exchange is shared out by the hash of all of them: every task reads
+//! all of the partition and groups its share, so that nothing has to be merged.
 
 use firesteel_common::hash::partition_of;
 use firesteel_common::{ExchangeId, ExchangeStats, PartitionSpec, show};
@@ -38,26 +40,30 @@ pub(super) fn split(stage: &StageInputs<'_>, made: &Made, partitions: &mut PerPa
     }
     let Some(stats) = stage.inputs.get(&probe).and_then(|input| input.stats) else { return };
     let config = stage.config;
-    // What is cut under a window or an aggregate has to be put together by one task: only if it saves waiting.
     let gathers = stage.plan.gatherer().is_some();
     let skew = config.skew_join && !config.is_excluded_adaptively(RULE) && (!gathers || config.force_adaptive);
-    let shares = if gathers { GATHER_SHARES } else { SHARES };
     let skews: Vec<Skew<'_>> =
         stage.inputs.values().filter_map(|input| input.stats).map(|stats| Skew::of(stats, stage)).collect();
     let most = stage.most_slices();
     for (i, rows) in stats.rows.iter().copied().enumerate() {
-        let Some(tasks) = partitions.get_mut(i).filter(|_| pays(stage, probe, i)) else { continue };
+        let (Some(tasks), Some(cut)) = (partitions.get_mut(i), how(stage, probe, i)) else { continue };
         let by_size = if skew { skews.iter().filter_map(|skew| skew.split(i)).max_by_key(|(n, _)| *n) } else { None };
-        let by_share =
-            by_share(stage, made, i as u32, shares).filter(|(n, _)| by_size.as_ref().is_none_or(|(m, _)| n > m));
+        let by_share = by_share(stage, made, i as u32, cut.least_shares(gathers))
+            .filter(|(n, _)| by_size.as_ref().is_none_or(|(m, _)| n > m));
         let by_share = by_share.map(|(n, because)| (SHARE_RULE, n, because));
         let split = by_share.or(by_size.map(|(n, because)| (RULE, n, because)));
         let Some((rule, count, because)) = split else { continue };
-        let count = count.min(rows).min(most);
+        let count = count.min(rows).min(if cut == Cut::Keys { stage.workers as u64 } else { most });
         if count > 1 {
-            *tasks = slices(&tasks[0], probe, i as u32, rows, count);
+            let (cut_up, in_parts) = match cut {
+                Cut::Rows => (slices(&tasks[0], probe, i as u32, rows, count), format!("read in {count} slices")),
+                Cut::Keys => {
+                    (shares(&tasks[0], probe, i as u32, count), format!("its groups are made in {count} shares"))
+                }
+            };
+            *tasks = cut_up;
             layout.skewed = true;
-            layout.decisions.push((rule, format!("partition {i} {because}: read in {count} slices")));
+            layout.decisions.push((rule, format!("partition {i} {because}: {in_parts}")));
         }
     }
 }
@@ -163,6 +169,16 @@ fn slices(task: &TaskInput, probe: ExchangeId, partition: u32, rows: u64, count:
     (0..count).map(slice).collect()
 }
 
+/// The task that reads all of a partition of `probe`, once for each share of the groups.
+fn shares(task: &TaskInput, probe: ExchangeId, partition: u32, count: u64) -> Vec<TaskInput> {
+    let share = |index| {
+        let mut task = task.clone();
+        task.specs.insert(probe, PartitionSpec::Share { partition, index, of: count as u32 });
+        task
+    };
+    (0..count as u32).map(share).collect()
+}
+
 /// The exchange at the end of the spine, if its partitions may be sliced: slices meet at a node that gathers them, or
 /// the plan has a partitioned join and no node minds.
 fn sliceable(plan: &PhysicalPlan) -> Option<ExchangeId> {
@@ -181,14 +197,58 @@ fn sliceable(plan: &PhysicalPlan) -> Option<ExchangeId> {
     }
 }
 
-/// Whether slices of a partition leave much less to the task that puts them together. Sorted rows do. Groups do if
-/// one of them has most of the rows.
-fn pays(stage: &StageInputs<'_>, probe: ExchangeId, partition: usize) -> bool {
-    let Some(PhysicalOp::HashAggregate(aggregate)) = stage.plan.gatherer().map(|node| &node.op) else { return true };
-    let Some(input) = stage.inputs.get(&probe) else { return false };
-    let Distribution::Hash { keys, partitions } = &input.exchange.distribution else { return false };
-    let Some(stats) = input.stats.filter(|_| keys.len() == aggregate.keys.len()) else { return false };
+/// What the tasks that share a partition have of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    /// Its rows, by number.
+    Rows,
+    /// All rows, of which each task groups a share of the keys.
+    Keys,
+}
+
+impl Cut {
+    /// Shares of a worker from which on it is done: what has to be put together by one task must save waiting, and
+    /// what is read by several too.
+    fn least_shares(self, gathers: bool) -> f64 {
+        match self {
+            Cut::Keys => OVERLOAD,
+            Cut::Rows if gathers => GATHER_SHARES,
+            Cut::Rows => SHARES,
+        }
+    }
+}
+
+/// How a partition is cut, if that leaves much less to the task that puts the parts together. Slices of sorted rows do. Slices of
+/// groups do if one group has most of the rows; else groups may be made in shares.
+fn how(stage: &StageInputs<'_>, probe: ExchangeId, partition: usize) -> Option<Cut> {
+    let lowest = stage.plan.gatherer();
+    let Some(PhysicalOp::HashAggregate(aggregate)) = lowest.map(|node| &node.op) else { return Some(Cut::Rows) };
+    let input = stage.inputs.get(&probe)?;
+    let Distribution::Hash { keys, partitions } = &input.exchange.distribution else { return None };
+    let stats = input.stats?;
     let rows = stats.rows.get(partition).copied().unwrap_or(0);
     let hot = stats.hot_keys.iter().filter(|(hash, _)| partition_of(*hash, *partitions) as usize == partition);
-    2 * hot.map(|(_, rows)| rows).sum::<u64>() > rows
+    let is_hot = 2 * hot.map(|(_, rows)| rows).sum::<u64>() > rows;
+    if aggregate.keys.len() == keys.len() {
+        return is_hot.then_some(Cut::Rows);
+    }
+    (aggregate.keys.len() > keys.len() && shares_may_meet(stage.plan, keys.len(), is_hot)).then_some(Cut::Keys)
+}
+
+/// Whether tasks may each make a share of the groups of the lowest aggregate: they do little before, and what they make
+/// may go on in several tasks, up to where few groups or sorted rows meet.
+fn shares_may_meet(plan: &PhysicalPlan, keys: usize, is_hot: bool) -> bool {
+    let Some(lowest) = plan.gatherer() else { return false };
+    let cheap = |node: &PhysicalPlan| {
+        matches!(node.op, PhysicalOp::Filter { .. } | PhysicalOp::Project { .. } | PhysicalOp::ExchangeRead { .. })
+    };
+    let second = plan.second_gatherer();
+    let meets = match second.map(|node| &node.op) {
+        Some(PhysicalOp::HashAggregate(aggregate)) => aggregate.keys.len() == keys && is_hot,
+        _ => true,
+    };
+    let from = second.map_or(Some(plan), PhysicalPlan::spine_input);
+    let mut above = from.into_iter().flat_map(PhysicalPlan::spine).take_while(|node| node.id != lowest.id);
+    let passes = above.all(|node| node.op.spine_input().is_some_and(|input| node.tolerates_slices(input)));
+    meets && passes && lowest.spine().skip(1).all(cheap)
 }

@@ -20,6 +20,7 @@ mod gather;
 mod groups;
 mod interned;
 mod packed;
+mod share;
 mod slots;
 pub(crate) mod values;
 
@@ -40,6 +41,7 @@ use crate::gather::GatherPoint;
 use crate::{Operator, TaskContext};
 pub(crate) use gather::SliceGroups;
 use groups::GroupTable;
+pub(crate) use share::Share;
 
 /// Bytes of groups that a partial half keeps: what stays near the caches.
 const PARTIAL_BYTES: usize = 32 << 20;
@@ -71,6 +73,8 @@ pub struct HashAggregateOperator {
     trial: usize,
     phase: Phase,
     ready: Option<Batch>,
+    /// Which groups to make, if not all.
+    share: Option<Share>,
     /// Where the groups of the slices of a partition meet.
     gather: Option<(GatherPoint<SliceGroups>, Reservation)>,
     reservation: Reservation,
@@ -163,6 +167,7 @@ impl HashAggregateOperator {
             trial: PASS_THROUGH_ROWS,
             phase: Phase::Build,
             ready: None,
+            share: None,
             gather: None,
             reservation: cx.reserve("HashAggregate"),
             eval: cx.eval.clone(),
@@ -176,6 +181,11 @@ impl HashAggregateOperator {
             self.trial = PASS_THROUGH_ROWS_EXPECTED;
         }
         self
+    }
+
+    /// Makes only the groups of `share`.
+    pub(crate) fn share(self, share: Share) -> Self {
+        Self { share: Some(share), ..self }
     }
 
     /// Reserves what `rows` more groups may need. Everything that is kept by group doubles about when the number of
@@ -317,6 +327,10 @@ fn resolve(
 
 impl Operator for HashAggregateOperator {
     fn push(&mut self, batch: Batch) -> Result<()> {
+        let batch = match &mut self.share {
+            Some(share) => share.keep(batch)?,
+            None => batch,
+        };
         let rows = batch.rows();
         let columns = self.evaluator.evaluate(&batch)?;
         drop(batch);
