@@ -449,8 +449,8 @@ impl Lowering<'_> {
         Ok(Lowered { plan: physical, part })
     }
 
-    /// Inputs whose tasks take any rows share a stage, as do those with one task each and those that are partitioned,
-    /// each with tasks of its own. Otherwise, partitioned inputs end a stage of their own.
+    /// Inputs with one task each share a stage, as do those that are partitioned, each with tasks of its own, and
+    /// those of which tasks take any rows, which tasks for partitions do too. One task beside others ends a stage.
     fn union(&mut self, plan: &Described<'_>, inputs: Vec<Lowered>) -> Lowered {
         // What is done to the rows of a union within a branch of another one would have to be done for each of its
         // own branches: it ends a stage.
@@ -462,20 +462,18 @@ impl Lowering<'_> {
         let inputs: Vec<Lowered> =
             inputs.into_iter().map(|input| if nested(&input.plan) { apart(self, input) } else { input }).collect();
         let is_elastic = |input: &Lowered| matches!(input.part, Part::Elastic { .. }) || streams_values(&input.plan);
-        let counts: Vec<Option<u32>> = inputs
-            .iter()
-            .map(|input| match &input.part {
-                Part::Partitioned(hash) => Some(hash.partitions),
-                _ => None,
-            })
-            .collect();
+        let count = |input: &Lowered| match &input.part {
+            Part::Partitioned(hash) => Some(hash.partitions),
+            _ => None,
+        };
+        let counts: Vec<u32> = inputs.iter().filter_map(count).collect();
         let (part, inputs) = if inputs.iter().all(|input| input.part == Part::One) {
             (Part::One, inputs)
-        } else if let Some(counts) = counts.iter().copied().collect::<Option<Vec<u32>>>() {
-            (Part::Partitioned(HashPart::unknown(counts.iter().sum())), inputs)
         } else {
-            let apart = |input: Lowered| if is_elastic(&input) { input } else { apart(self, input) };
-            (Part::elastic(), inputs.into_iter().map(apart).collect())
+            let fits = |input: &Lowered| count(input).is_some() || is_elastic(input);
+            let inputs = inputs.into_iter().map(|input| if fits(&input) { input } else { apart(self, input) });
+            let partitioned = Part::Partitioned(HashPart::unknown(counts.iter().sum()));
+            (if counts.is_empty() { Part::elastic() } else { partitioned }, inputs.collect())
         };
         let branches = |input: Lowered| if is_union(&input.plan) { input.plan.inputs } else { vec![input.plan] };
         let inputs = inputs.into_iter().flat_map(branches).collect();

@@ -21,7 +21,9 @@ use crate::lower::{
     DEMOTE, DYNAMIC_PRUNING, LoweredPlan, REUSE, Spread, StartedExchange, filters_partitions, pin_of, read_of,
 };
 use crate::rule::OptimizerContext;
-use crate::stage_rules::{Input, Layout, StageInputs, most_tasks, one_task, partitioned_reads, tasks_by_partition};
+use crate::stage_rules::{
+    Input, Layout, StageInputs, most_tasks, one_task, partitioned_reads, takes_any_rows, tasks_by_partition,
+};
 
 /// Name for `spark.sql.adaptive.optimizer.excludedRules`.
 const HOLD_BACK: &str = "HoldBackProbeSide";
@@ -268,7 +270,7 @@ impl StagePlanner {
             }
         }
         let partitions = inputs.values().map(|i| i.exchange.distribution.partitions()).max().unwrap_or(1);
-        tasks_by_partition(&StageInputs {
+        let mut layout = tasks_by_partition(&StageInputs {
             plan,
             inputs,
             partitions,
@@ -277,7 +279,11 @@ impl StagePlanner {
             config: cx.config,
             workers: cx.workers.tasks,
             cores: cx.workers.cores,
-        })
+        })?;
+        if takes_any_rows(plan) {
+            layout.fill(reads, self.elastic_tasks(plan, cx));
+        }
+        Ok(layout)
     }
 
     /// With what the stage that wrote `exchange` has counted.

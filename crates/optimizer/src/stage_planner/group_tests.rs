@@ -138,3 +138,54 @@ fn a_skewed_join_is_cut_and_its_neighbour_is_not() {
         assert!(matches!((slices, nothing), (1, 1) | (0, 1 | 2)), "{task:?}");
     }
 }
+
+/// A scan of so many rows, between counts whose exchange has `counts` by partition; the last step.
+fn beside_a_scan(settings: &[(&str, &str)], rows: u64, counts: Vec<u64>) -> Step {
+    let mut query = Query::new(settings);
+    let counted = counted(&mut query, "counts");
+    let (scan, _) = query.table("scan", rows);
+    let plan = union(&query, vec![counted, scan]);
+    let mut planner = query.planner(plan);
+    assert_eq!(query.step(&mut planner).start.len(), 1, "the scan is not moved");
+    query.finish(0, counts);
+    let step = query.step(&mut planner);
+    assert_eq!(step.start[0].id.0, 1, "one exchange and the result");
+    step
+}
+
+#[test]
+fn a_scan_beside_partitions_is_read_by_their_tasks_and_by_idle_workers() {
+    let all = |range| TaskInput { specs: [(ExchangeId(0), PartitionSpec::Whole(range))].into() };
+    let tasks = |step: &Step| match &step.start[0].tasks {
+        TaskLayout::PerInput(tasks) => tasks.clone(),
+        other => panic!("{other:?}"),
+    };
+    // Few counts: one task has them, four workers have the scan.
+    let step = beside_a_scan(&[], 10_000_000, vec![100; 16]);
+    assert_eq!(tasks(&step), [all(0..16), all(0..0), all(0..0), all(0..0)]);
+    // A small scan needs no task of its own.
+    assert_eq!(tasks(&beside_a_scan(&[], 1_000, vec![100; 16])), [all(0..16)]);
+    // There are enough tasks.
+    assert_eq!(tasks(&beside_a_scan(&[], 10_000_000, vec![40 * MIB; 16])).len(), 16);
+    let off = [("spark.sql.adaptive.enabled", "false")];
+    assert_eq!(tasks(&beside_a_scan(&off, 10_000_000, vec![100; 16])).len(), 16);
+}
+
+#[test]
+fn what_one_task_must_see_still_ends_a_stage_beside_a_scan() {
+    let mut query = Query::new(&[]);
+    let (table, _) = query.table("t", 1_000_000);
+    let total = query.count_by(table, None);
+    let (other, [key, _]) = query.table("scan", 1_000_000);
+    let exprs = vec![(key.clone(), Expr::Column(key))];
+    let scan = LogicalPlan::unary(query.ids.node(), LogicalOp::Project { exprs }, other);
+    let plan = union(&query, vec![total, scan]);
+    let mut planner = query.planner(plan);
+    let mut step = query.step(&mut planner);
+    while !step.done {
+        step.start.iter().for_each(|stage| query.finish(stage.output.id.0, vec![1]));
+        step = query.step(&mut planner);
+    }
+    assert_eq!(step.start[0].id.0, 2, "half counts, the count, and the result");
+    assert!(matches!(step.start[0].tasks, TaskLayout::Elastic { .. }));
+}

@@ -2,13 +2,14 @@
 //!
 //! Rows with equal keys must meet under a join or an aggregate, so the exchanges below one are cut alike. The inputs
 //! of a union need not be: nothing above it knows keys. Each is a group with tasks of its own, in which the others
-//! return nothing (Spark: the groups of `CoalesceShufflePartitions`, beyond it also those of the other rules). Workers
+//! return nothing (Spark: the groups of `CoalesceShufflePartitions`, beyond it also those of the other rules). An input that is not
+//! partitioned has no tasks of its own: those of the others take its rows, and those that have nothing else to do. Workers
 //! and bounds for the number of tasks are shared out by bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use firesteel_common::{Error, ExchangeId, PartitionSpec, Result};
-use firesteel_plan::{PhysicalOp, PhysicalPlan, TaskInput};
+use firesteel_plan::{PhysicalOp, PhysicalPlan, ReadMode, TaskInput};
 
 use super::{StageInputs, partitioned_reads};
 
@@ -39,7 +40,7 @@ pub(super) fn alignment_groups<'a>(stage: &StageInputs<'a>) -> Result<Vec<StageI
         groups = rest;
     }
     let known: BTreeSet<ExchangeId> = groups.iter().flat_map(|group| group.reads.iter().copied()).collect();
-    if groups.len() < 2 || !stage.inputs.keys().all(|id| known.contains(id)) {
+    if groups.is_empty() || !has_union(stage.plan) || !stage.inputs.keys().all(|id| known.contains(id)) {
         return Ok(vec![with_inputs(stage, stage.plan, stage.inputs.clone(), 1.0, true)?]);
     }
     let total = bytes(&stage.inputs);
@@ -67,6 +68,15 @@ fn collect<'a>(plan: &'a PhysicalPlan, tolerates: bool, out: &mut Vec<Branch<'a>
     match plan.op.spine_input().and_then(|i| Some((i, plan.inputs.get(i)?))) {
         Some((i, input)) => collect(input, tolerates && plan.tolerates_slices(i), out),
         None => false,
+    }
+}
+
+/// Whether tasks of the plan take rows of a scan, or of an exchange, as they become free.
+pub(crate) fn takes_any_rows(plan: &PhysicalPlan) -> bool {
+    match plan.op {
+        PhysicalOp::Scan { .. } | PhysicalOp::ExchangeRead { read: ReadMode::Elastic, .. } => true,
+        PhysicalOp::Union => plan.inputs.iter().any(takes_any_rows),
+        _ => plan.spine_input().is_some_and(takes_any_rows),
     }
 }
 

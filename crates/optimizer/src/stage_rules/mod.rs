@@ -16,6 +16,7 @@ use firesteel_plan::{AggregateMode, BuildMode, Exchange, PhysicalOp, PhysicalPla
 
 use crate::lower::StartedExchange;
 use crate::rule::OptimizerContext;
+pub(crate) use groups::takes_any_rows;
 
 /// Bytes of a table that one task makes for itself, if the number of tasks is free. Grouping 15 million keys of TPC-H
 /// takes 1.36 s of all cores with tables of 100 MiB, 1.1 with 25, and 0.96 with 12 and less.
@@ -150,6 +151,14 @@ fn tasks_of_group(group: &StageInputs<'_>, made: &made::Made, layout: &mut Layou
         }
     }
     partitions.into_iter().flatten().collect()
+}
+
+impl Layout {
+    /// Adds tasks that read nothing of `reads`, until there are so many.
+    pub(crate) fn fill(&mut self, reads: &BTreeSet<ExchangeId>, tasks: u32) {
+        let idle = TaskInput { specs: reads.iter().map(|id| (*id, PartitionSpec::Whole(0..0))).collect() };
+        self.tasks.resize(self.tasks.len().max(tasks as usize), idle);
+    }
 }
 
 impl StageInputs<'_> {
