@@ -20,6 +20,7 @@ use firesteel_common::hash::hash_columns;
 use firesteel_common::{Error, Result, SqlType};
 
 use super::slots::Slots;
+use super::texts::same_text;
 
 /// Rows of which the slots are looked up together.
 const AT_A_TIME: usize = 128;
@@ -385,20 +386,6 @@ impl Column {
         }
         Ok(())
     }
-}
-
-/// Whether two views have the same text. Short texts are in their views; of long ones the length and four bytes are.
-#[inline]
-fn same_text(a: u128, of_a: &[Buffer], b: u128, of_b: &[Buffer]) -> bool {
-    const INLINE: u32 = 12;
-    fn text(view: u128, buffers: &[Buffer]) -> &[u8] {
-        let (length, buffer, offset) = (view as u32 as usize, (view >> 64) as u32, (view >> 96) as u32 as usize);
-        &buffers[buffer as usize][offset..offset + length]
-    }
-    if a as u32 <= INLINE {
-        return a == b;
-    }
-    a as u64 == b as u64 && text(a, of_a) == text(b, of_b)
 }
 
 #[cfg(test)]

@@ -9,13 +9,13 @@
 //! Invariant: the texts of groups `0 .. len` are complete; the packed table may have more groups, which rows of a
 //! batch that was given up have left behind and nobody sees.
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{BinaryViewType, ByteViewType, StringViewType};
+use arrow::array::ArrayRef;
 use firesteel_common::{Error, Result, SqlType};
 
 use super::fields::Extent;
 use super::packed::Packed;
-use super::values::{fixed_bits, from_bytes};
+use super::texts::GroupTexts;
+use super::values::fixed_bits;
 
 /// Groups by some of their keys.
 #[derive(Debug)]
@@ -26,15 +26,6 @@ pub(super) struct DeterminedTable {
     /// By key column; `None` if it is packed.
     texts: Vec<Option<GroupTexts>>,
     groups: usize,
-}
-
-/// A text of each group.
-#[derive(Debug)]
-struct GroupTexts {
-    ty: SqlType,
-    bytes: Vec<u8>,
-    /// Where the text of each group is; `None` is NULL.
-    places: Vec<Option<(usize, u32)>>,
 }
 
 impl DeterminedTable {
@@ -69,8 +60,7 @@ impl DeterminedTable {
     }
 
     pub(super) fn memory(&self) -> usize {
-        let texts = self.texts.iter().flatten();
-        self.packed.memory() + texts.map(|t| t.bytes.capacity() + t.places.capacity() * 24).sum::<usize>()
+        self.packed.memory() + self.texts.iter().flatten().map(GroupTexts::memory).sum::<usize>()
     }
 
     /// Appends the group of each row to `groups`. If the batch does not fit, nothing is appended and the groups that were
@@ -95,13 +85,13 @@ impl DeterminedTable {
     }
 
     /// The key columns of `rows` groups from `offset` on.
-    pub(super) fn keys(&self, offset: usize, rows: usize) -> Result<Vec<ArrayRef>> {
+    pub(super) fn keys(&mut self, offset: usize, rows: usize) -> Result<Vec<ArrayRef>> {
         let mut packed = self.packed.keys(&self.types, offset, rows)?.into_iter();
-        let column = |texts: &Option<GroupTexts>| match texts {
-            Some(texts) => from_bytes(&texts.ty, (offset..offset + rows).map(|group| texts.get(group))),
+        let column = |texts: &mut Option<GroupTexts>| match texts {
+            Some(texts) => texts.column(offset, rows),
             None => packed.next().ok_or_else(|| Error::internal("a packed key is missing")),
         };
-        self.texts.iter().map(column).collect()
+        self.texts.iter_mut().map(column).collect()
     }
 }
 
@@ -113,44 +103,4 @@ pub(super) enum Fit {
     TooNarrow,
     /// A text does not follow from the packed keys.
     Undetermined,
-}
-
-impl GroupTexts {
-    fn new(ty: SqlType) -> Self {
-        Self { ty, bytes: Vec::new(), places: Vec::new() }
-    }
-
-    fn get(&self, group: usize) -> Option<&[u8]> {
-        let (start, length) = self.places[group]?;
-        Some(&self.bytes[start..start + length as usize])
-    }
-
-    fn truncate(&mut self, groups: usize) {
-        self.places.truncate(groups);
-        let end = self.places.iter().rev().flatten().next().map_or(0, |(start, length)| start + *length as usize);
-        self.bytes.truncate(end);
-    }
-
-    /// Takes the texts of new groups, which come in order, and compares those of known ones; `false` if one differs.
-    fn take(&mut self, column: &ArrayRef, groups: &[u32]) -> Result<bool> {
-        match column.as_string_view_opt() {
-            Some(_) => Ok(self.take_views::<StringViewType>(column, groups)),
-            None if column.as_binary_view_opt().is_some() => Ok(self.take_views::<BinaryViewType>(column, groups)),
-            None => Err(Error::internal(format!("a text key is {}", column.data_type()))),
-        }
-    }
-
-    fn take_views<T: ByteViewType>(&mut self, column: &ArrayRef, groups: &[u32]) -> bool {
-        let array = column.as_byte_view::<T>();
-        for (row, group) in groups.iter().enumerate() {
-            let value: Option<&[u8]> = array.is_valid(row).then(|| array.value(row).as_ref());
-            if *group as usize == self.places.len() {
-                self.places.push(value.map(|value| (self.bytes.len(), value.len() as u32)));
-                self.bytes.extend_from_slice(value.unwrap_or_default());
-            } else if self.get(*group as usize) != value {
-                return false;
-            }
-        }
-        true
-    }
 }

@@ -270,8 +270,8 @@ impl GroupTable {
     }
 
     /// The key columns of `rows` groups from `offset` on, in the canonical encoding.
-    pub(super) fn keys(&self, offset: usize, rows: usize) -> Result<Vec<ArrayRef>> {
-        match &self.table {
+    pub(super) fn keys(&mut self, offset: usize, rows: usize) -> Result<Vec<ArrayRef>> {
+        match &mut self.table {
             Table::Unset | Table::Single => Ok(Vec::new()),
             Table::Packed(table) => table.keys(&self.types, offset, rows),
             Table::Determined(table) => table.keys(offset, rows),

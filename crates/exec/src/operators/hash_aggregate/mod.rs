@@ -22,6 +22,7 @@ mod interned;
 mod packed;
 mod share;
 mod slots;
+mod texts;
 pub(crate) mod values;
 
 #[cfg(test)]
