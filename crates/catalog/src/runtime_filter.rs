@@ -7,6 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::*;
 use firesteel_common::hash::hash_columns;
+use firesteel_common::select::{BitmapKey, bit, passing, rows_by_bit};
 use firesteel_common::{FilterId, Result, Selection};
 
 /// A set of key values that may find a partner. It may let others pass (`Bloom`), never keeps a
@@ -73,7 +74,7 @@ impl RuntimeFilter {
         macro_rules! integers {
             ($ty:ty) => {{
                 let array = keys.as_primitive::<$ty>();
-                Ok(self.select_integers(array.len(), array.nulls(), |row| i64::from(array.values()[row])))
+                Ok(self.select_integers(array.values(), array.nulls()))
             }};
         }
         match keys.data_type() {
@@ -87,12 +88,15 @@ impl RuntimeFilter {
         }
     }
 
-    fn select_integers(&self, rows: usize, nulls: Option<&NullBuffer>, value: impl Fn(usize) -> i64) -> Selection {
-        match (self, nulls) {
-            (RuntimeFilter::Bitmap { min, bits, .. }, None) => passing(rows, |row| bit(bits, *min, value(row))),
-            (_, None) => passing(rows, |row| self.may_contain_integer(value(row))),
-            (_, Some(nulls)) => passing(rows, |row| nulls.is_valid(row) && self.may_contain_integer(value(row))),
-        }
+    fn select_integers<T: BitmapKey>(&self, values: &[T], nulls: Option<&NullBuffer>) -> Selection {
+        let row = |row: usize, passes: bool| (row as u32, passes);
+        Selection::new(match (self, nulls) {
+            (RuntimeFilter::Bitmap { min, bits, .. }, None) => rows_by_bit(values, *min, bits),
+            (_, None) => passing(values.len(), |at| row(at, self.may_contain_integer(values[at].key()))),
+            (_, Some(nulls)) => {
+                passing(values.len(), |at| row(at, nulls.is_valid(at) && self.may_contain_integer(values[at].key())))
+            }
+        })
     }
 
     fn select_hashed(&self, keys: &ArrayRef) -> Result<Selection> {
@@ -107,27 +111,6 @@ impl RuntimeFilter {
         };
         Ok(Selection::new((0..keys.len()).filter(|row| passes(*row)).map(|row| row as u32).collect()))
     }
-}
-
-/// The bit of `value`, where that of `min` is the first; none is set for values beyond the last.
-#[inline]
-fn bit(bits: &[u64], min: i64, value: i64) -> bool {
-    // What is below the least value wraps to far beyond the last bit.
-    let offset = value.wrapping_sub(min) as u64;
-    bits.get((offset >> 6) as usize).is_some_and(|word| word >> (offset & 63) & 1 == 1)
-}
-
-/// The rows for which `passes`, found without branching on it.
-#[inline]
-fn passing(rows: usize, passes: impl Fn(usize) -> bool) -> Selection {
-    let mut selected = vec![0u32; rows];
-    let mut count = 0;
-    for row in 0..rows {
-        selected[count] = row as u32;
-        count += usize::from(passes(row));
-    }
-    selected.truncate(count);
-    Selection::new(selected)
 }
 
 /// The filters of a running query.

@@ -13,6 +13,7 @@ pub mod ids;
 pub mod key_counts;
 pub mod replace;
 pub mod scalar;
+pub mod select;
 pub mod show;
 pub mod span;
 pub mod sql_type;

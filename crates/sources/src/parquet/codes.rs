@@ -7,6 +7,7 @@
 
 use arrow::array::*;
 use arrow::buffer::NullBuffer;
+use firesteel_common::select::{Verdicts, passing, rows_by_verdict};
 use firesteel_common::{Batch, Result, Selection};
 use firesteel_expr::Predicate;
 
@@ -216,13 +217,13 @@ pub(crate) struct CodedFilter {
     /// Where the column is.
     pub(crate) slot: usize,
     predicate: Predicate,
-    verdicts: Verdicts,
+    judgement: Judgement,
 }
 
-enum Verdicts {
+enum Judgement {
     Unknown,
     /// By code; the last is that of NULL.
-    Known(Vec<bool>),
+    Known(Verdicts),
     /// The condition is evaluated on rows.
     ByRow,
 }
@@ -230,7 +231,7 @@ enum Verdicts {
 impl CodedFilter {
     /// A filter by `predicate`, which reads the column of `slot` alone.
     pub(crate) fn new(slot: usize, predicate: Predicate) -> Self {
-        Self { slot, predicate, verdicts: Verdicts::Unknown }
+        Self { slot, predicate, judgement: Judgement::Unknown }
     }
 
     /// The rows of the chunk that pass, of those selected; `None` if all rows do.
@@ -241,10 +242,10 @@ impl CodedFilter {
         codes: &Codes,
         selection: Option<Selection>,
     ) -> Result<Option<Selection>> {
-        if matches!(self.verdicts, Verdicts::Unknown) {
-            self.verdicts = self.judge(file, cursor, codes.codes.len())?;
+        if matches!(self.judgement, Judgement::Unknown) {
+            self.judgement = self.judge(file, cursor, codes.codes.len())?;
         }
-        let Verdicts::Known(verdicts) = &self.verdicts else {
+        let Judgement::Known(verdicts) = &self.judgement else {
             let batch = Batch::new(
                 vec![cursor.values(file, codes, selection.as_ref())?],
                 match &selection {
@@ -255,61 +256,37 @@ impl CodedFilter {
             let inner = self.predicate.select(&batch)?;
             return Ok(Some(selection.map_or(inner.clone(), |outer| outer.then(&inner))));
         };
-        if verdicts.iter().all(|verdict| *verdict) {
+        if verdicts.all() {
             return Ok(selection);
         }
-        let of_null = verdicts.last().copied().unwrap_or(false);
-        let count = selection.as_ref().map_or(codes.codes.len(), Selection::len);
-        let mut passed = vec![0; count];
-        let mut kept = 0;
-        // Written always, kept if it passes: no branch that is hard to predict.
-        let mut offer = |row: u32, passes: bool| {
-            passed[kept] = row;
-            kept += usize::from(passes);
+        let among = selection.as_ref().map(Selection::indices);
+        let Some(nulls) = &codes.nulls else {
+            return Ok(Some(Selection::new(rows_by_verdict(&codes.codes, verdicts, among))));
         };
-        let of_row = |row: u32, nulls: &NullBuffer| match nulls.is_valid(row as usize) {
-            true => verdicts[codes.codes[row as usize] as usize],
-            false => of_null,
+        let of_row = |row: u32| match nulls.is_valid(row as usize) {
+            true => verdicts.of(codes.codes[row as usize]),
+            false => verdicts.of(u32::MAX),
         };
-        match (&selection, &codes.nulls) {
-            (None, None) => {
-                for (row, code) in codes.codes.iter().enumerate() {
-                    offer(row as u32, verdicts[*code as usize]);
-                }
-            }
-            (None, Some(nulls)) => {
-                for row in 0..codes.codes.len() as u32 {
-                    offer(row, of_row(row, nulls));
-                }
-            }
-            (Some(outer), None) => {
-                for row in outer.indices() {
-                    offer(*row, verdicts[codes.codes[*row as usize] as usize]);
-                }
-            }
-            (Some(outer), Some(nulls)) => {
-                for row in outer.indices() {
-                    offer(*row, of_row(*row, nulls));
-                }
-            }
-        }
-        passed.truncate(kept);
+        let passed = match among {
+            None => passing(codes.codes.len(), |row| (row as u32, of_row(row as u32))),
+            Some(rows) => passing(rows.len(), |at| (rows[at], of_row(rows[at]))),
+        };
         Ok(Some(Selection::new(passed)))
     }
 
     /// Evaluates the condition on the dictionary, if that is not longer than the `rows` of a chunk.
-    fn judge(&mut self, file: &ParquetFile, cursor: &NativeCursor, rows: usize) -> Result<Verdicts> {
+    fn judge(&mut self, file: &ParquetFile, cursor: &NativeCursor, rows: usize) -> Result<Judgement> {
         let length = cursor.dictionary().map_or(0, Dictionary::len);
         if length > rows {
-            return Ok(Verdicts::ByRow);
+            return Ok(Judgement::ByRow);
         }
         let entries = cursor.entries().map_err(|e| file.source.damaged(&e))?;
         let Ok(passed) = self.predicate.select(&Batch::new(vec![entries], length + 1)) else {
-            return Ok(Verdicts::ByRow);
+            return Ok(Judgement::ByRow);
         };
-        let mut verdicts = vec![false; length + 1];
-        passed.indices().iter().for_each(|code| verdicts[*code as usize] = true);
-        Ok(Verdicts::Known(verdicts))
+        let mut verdicts = Verdicts::new(length + 1);
+        passed.indices().iter().for_each(|code| verdicts.allow(*code as usize));
+        Ok(Judgement::Known(verdicts))
     }
 }
 

@@ -20,6 +20,7 @@ mod scan;
 mod snappy;
 mod stored;
 mod table;
+mod unpack;
 mod views;
 
 pub use table::ParquetTable;

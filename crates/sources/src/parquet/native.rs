@@ -21,9 +21,10 @@ use super::column::ChunkRef;
 use super::dictionary::{Dictionaries, Dictionary, DictionaryKey, Fixed, decode_dictionary};
 use super::distinct::only_codes;
 use super::file::{FileColumn, ParquetFile};
-use super::rle::{RleDecoder, Truncated, all_below};
+use super::rle::{RleDecoder, Truncated};
 use super::snappy::Malformed;
 use super::stored::{StoredPage, StoredPages};
+use super::unpack::all_below;
 use super::views::{BadValues, plain_value};
 
 /// Why a page cannot be decoded.

@@ -4,6 +4,8 @@ use arrow::array::BooleanBufferBuilder;
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use bytes::Bytes;
 
+use super::unpack::unpack;
+
 /// Values of up to 32 bits, read forward.
 #[derive(Debug)]
 pub(crate) struct RleDecoder {
@@ -144,91 +146,6 @@ impl RleDecoder {
     }
 }
 
-/// Whether all values are below `length`.
-pub(crate) fn all_below(values: &[u32], length: usize) -> bool {
-    let Some(last) = length.checked_sub(1) else { return values.is_empty() };
-    let last = last.min(i32::MAX as usize) as u32;
-    // The sign bit stays clear exactly if all are in range: no comparison that baseline SIMD lacks.
-    let mut signs = 0;
-    for value in values {
-        signs |= last.wrapping_sub(*value) | *value;
-    }
-    signs >> 31 == 0
-}
-
-/// Unpacks values of `width` bits, from the `first` on. The data hold them.
-fn unpack(data: &[u8], width: usize, first: usize, out: &mut [u32]) {
-    // Singly up to a value at a byte boundary, then eight by eight.
-    let single = out.len().min((8 - first % 8) % 8);
-    let (head, out) = out.split_at_mut(single);
-    unpack_singly(data, width, first, head);
-    let first = first + single;
-    let whole = out.len() / 8 * 8;
-    let (groups, tail) = out.split_at_mut(whole);
-    let data_of_groups = data.get(first / 8 * width..).unwrap_or_default();
-    macro_rules! dispatch {
-        ($($w:literal)*) => {
-            match width {
-                $($w => unpack_groups::<$w>(data_of_groups, groups),)*
-                _ => groups.fill(0),
-            }
-        };
-    }
-    dispatch!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
-    unpack_singly(data, width, first + whole, tail);
-}
-
-/// Bytes that the reads of a group of eight values of 32 bits may touch.
-const WINDOW: usize = 40;
-
-fn unpack_groups<const W: usize>(data: &[u8], out: &mut [u32]) {
-    let (groups, _) = out.as_chunks_mut::<8>();
-    let mut data = data;
-    for target in groups {
-        if let Some(window) = data.first_chunk::<WINDOW>() {
-            unpack_window::<W>(window, target);
-        } else {
-            let mut window = [0; WINDOW];
-            let length = data.len().min(W);
-            window[..length].copy_from_slice(&data[..length]);
-            unpack_window::<W>(&window, target);
-        }
-        data = data.get(W..).unwrap_or_default();
-    }
-}
-
-#[inline(always)]
-fn unpack_window<const W: usize>(window: &[u8; WINDOW], target: &mut [u32; 8]) {
-    let mask = ((1u64 << W) - 1) as u32;
-    if W <= 8 {
-        // All eight are in one word.
-        let word = word(window, 0);
-        for (i, code) in target.iter_mut().enumerate() {
-            *code = (word >> (i * W)) as u32 & mask;
-        }
-    } else {
-        for (i, code) in target.iter_mut().enumerate() {
-            *code = (word(window, i * W / 8) >> (i * W % 8)) as u32 & mask;
-        }
-    }
-}
-
-#[inline(always)]
-fn word(window: &[u8; WINDOW], at: usize) -> u64 {
-    window[at..].first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
-}
-
-fn unpack_singly(data: &[u8], width: usize, first: usize, out: &mut [u32]) {
-    for (i, slot) in out.iter_mut().enumerate() {
-        let bit = (first + i) * width;
-        let mut word = [0; 8];
-        let bytes = data.get(bit / 8..).unwrap_or_default();
-        let length = bytes.len().min(8);
-        word[..length].copy_from_slice(&bytes[..length]);
-        *slot = (u64::from_le_bytes(word) >> (bit % 8) & ((1 << width) - 1)) as u32;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,13 +178,6 @@ mod tests {
             assert_eq!(out, expected, "width {width}");
             assert!(decoder.read(&mut [0]).is_err());
         }
-    }
-
-    #[test]
-    fn values_below() {
-        assert!(all_below(&[0, 1, 2], 3) && all_below(&[], 0));
-        assert!(!all_below(&[0, 3, 2], 3) && !all_below(&[u32::MAX], 3) && !all_below(&[1 << 31], 3));
-        assert!(!all_below(&[0], 0));
     }
 
     #[test]

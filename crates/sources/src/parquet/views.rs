@@ -14,7 +14,8 @@ use arrow::datatypes::{ArrowPrimitiveType, Int32Type};
 use arrow::error::ArrowError;
 use bytes::Bytes;
 
-use super::rle::{Truncated, all_below};
+use super::rle::Truncated;
+use super::unpack::all_below;
 
 /// Longest value that a view holds itself.
 const INLINE: usize = 12;
@@ -77,12 +78,12 @@ impl Views {
         }
         if self.text {
             if lengths < 128 {
-                std::str::from_utf8(&bytes[..at]).map_err(|_| BadValues::NotText)?;
+                simdutf8::basic::from_utf8(&bytes[..at]).map_err(|_| BadValues::NotText)?;
             } else {
                 let mut at = 0;
                 for _ in 0..present {
                     let (start, end) = plain_value(bytes, at)?;
-                    std::str::from_utf8(&bytes[start..end]).map_err(|_| BadValues::NotText)?;
+                    simdutf8::basic::from_utf8(&bytes[start..end]).map_err(|_| BadValues::NotText)?;
                     at = end;
                 }
             }
@@ -110,7 +111,7 @@ impl Views {
             }
             let (start, end) = plain_value(bytes, at)?;
             if self.text {
-                std::str::from_utf8(&bytes[start..end]).map_err(|_| BadValues::NotText)?;
+                simdutf8::basic::from_utf8(&bytes[start..end]).map_err(|_| BadValues::NotText)?;
             }
             kept.push(if end - start > INLINE {
                 let prefix = u128::from(word(bytes, start)) << 32;
