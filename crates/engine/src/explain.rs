@@ -82,7 +82,7 @@ async fn plan(df: &DataFrame) -> Result<Planned> {
     let eval = session.eval_context(&config);
     let stats = CatalogStats(session.catalog().clone());
     let (optimized, facts) = optimized(df, &config, &stats, &eval).await?;
-    let workers = Workers::here(config.threads);
+    let workers = Workers::new(config.threads, firesteel_runtime::threads::cores());
     let cx =
         OptimizerContext { config: &config, ids: session.ids(), eval: &eval, tables: &stats, facts: &facts, workers };
     let mut planner = StagePlanner::new(optimized.clone(), df.output());

@@ -373,7 +373,7 @@ pub(crate) async fn optimized(
 ) -> Result<(LogicalPlan, PlanFacts)> {
     let session = df.session();
     let nothing = PlanFacts::default();
-    let workers = Workers::here(config.threads);
+    let workers = Workers::new(config.threads, firesteel_runtime::threads::cores());
     let cx = OptimizerContext { config, ids: session.ids(), eval, tables: stats, facts: &nothing, workers };
     let plan = Optimizer::once(df.plan().clone(), &cx)?;
     let facts = plan_facts(&plan, session, config, eval.clone()).await?;

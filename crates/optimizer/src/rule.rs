@@ -38,10 +38,9 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// So many on this machine.
-    pub fn here(tasks: usize) -> Self {
-        let cores = std::thread::available_parallelism().map_or(tasks, |cores| tasks.min(cores.get()));
-        Self { tasks, cores }
+    /// So many tasks on a processor of so many cores.
+    pub fn new(tasks: usize, cores: usize) -> Self {
+        Self { tasks, cores: tasks.min(cores) }
     }
 }
 

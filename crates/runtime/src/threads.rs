@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use firesteel_common::{Error, ErrorKind, Result};
 use futures::FutureExt;
@@ -23,6 +23,13 @@ pub struct Threads {
     cpu: Mutex<Option<Runtime>>,
     io: Mutex<Option<Runtime>>,
     workers: usize,
+}
+
+/// Cores that the process may use, as the system said when it was first asked, which reads files; no limit if it did not
+/// say.
+pub fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(usize::MAX, usize::from))
 }
 
 impl Threads {

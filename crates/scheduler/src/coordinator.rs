@@ -155,7 +155,7 @@ impl QueryCoordinator {
             eval: &setup.services.eval,
             tables: &*setup.tables,
             facts: &setup.facts,
-            workers: Workers::here(setup.services.workers),
+            workers: Workers::new(setup.services.workers, firesteel_runtime::threads::cores()),
         };
         let step = setup.planner.step(&facts, &cx)?;
         self.report.planning += begin.elapsed();
