@@ -205,11 +205,7 @@ fn selected_codes(
 
 /// The values at `positions`; those outside, which only NULLs have, are zero.
 fn fetch<T: Copy + Default>(values: &[T], positions: &[u32]) -> Vec<T> {
-    let mut out = vec![T::default(); positions.len()];
-    for (slot, position) in out.iter_mut().zip(positions) {
-        *slot = values.get(*position as usize).copied().unwrap_or_default();
-    }
-    out
+    positions.iter().map(|position| values.get(*position as usize).copied().unwrap_or_default()).collect()
 }
 
 /// A condition on one column, by the values of its dictionary.

@@ -70,7 +70,8 @@ impl MorselReader {
                 None => file.source.open(Some(cx.metrics.clone()))?,
             };
             let chunk = ChunkRef { source, group, live, chunk_rows };
-            cursors = plan.slots.iter().map(|column| cursor(&plan, part, *column, &chunk)).collect::<Result<_>>()?;
+            cursors =
+                plan.slots.iter().map(|column| cursor(&plan, part, *column, &chunk, &cx)).collect::<Result<_>>()?;
             (coded, filter) = split_filters(&plan, &cursors, &cx)?;
         }
         let decoded = cursors.iter().map(|_| Decoded::Nothing).collect();
@@ -220,14 +221,14 @@ fn split_filters(
     Ok((coded, filter.map(|filter| (filter, slots))))
 }
 
-fn cursor(plan: &ScanPlan, index: usize, column: usize, chunk: &ChunkRef) -> Result<ColumnCursor> {
+fn cursor(plan: &ScanPlan, index: usize, column: usize, chunk: &ChunkRef, cx: &ScanContext) -> Result<ColumnCursor> {
     let part = &plan.parts.parts[index];
     match &part.places[column] {
         Place::Constant(value) => Ok(ColumnCursor::Constant(value.clone())),
         Place::Stored(stored) => {
             let stored = &part.file.footer.columns[*stored];
             let ty = &plan.parts.fields[column].ty;
-            ColumnCursor::stored(&part.file, stored, chunk, index, ty, &plan.dictionaries)
+            ColumnCursor::stored(&part.file, stored, chunk, index, ty, plan.dictionaries(cx))
         }
     }
 }

@@ -264,9 +264,8 @@ impl NativeCursor {
         }
         let missing = || Damage("a page refers to a dictionary that is not there".to_string());
         let (bytes, values) = self.pages.dictionary()?.ok_or_else(missing)?;
-        let length = bytes.len();
         let dictionary = decode_dictionary(bytes, values, self.physical, &self.ty)?;
-        self.dictionary = Some(self.dictionaries.insert(self.key, Arc::new(dictionary), length));
+        self.dictionary = Some(self.dictionaries.insert(self.key, dictionary));
         Ok(())
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use firesteel_catalog::{RuntimeFilter, ScanContext, ScanMetrics, ScanRequest, Split, TableScan};
 use firesteel_common::{Batch, Result};
@@ -39,7 +39,7 @@ pub(crate) struct ScanPlan {
     /// Slots of the columns to return.
     pub(crate) outputs: Vec<usize>,
     /// Dictionaries that morsels have decoded.
-    pub(crate) dictionaries: Arc<Dictionaries>,
+    dictionaries: OnceLock<Arc<Dictionaries>>,
     /// By part and row group, the rows that were left when the splits were made; others have all.
     live: Mutex<HashMap<(usize, usize), LiveRows>>,
 }
@@ -101,9 +101,14 @@ impl ScanPlan {
             static_columns,
             keys,
             outputs,
-            dictionaries: Arc::default(),
+            dictionaries: OnceLock::new(),
             live: Mutex::default(),
         }
+    }
+
+    /// Dictionaries that morsels have decoded, and share.
+    pub(crate) fn dictionaries(&self, cx: &ScanContext) -> &Arc<Dictionaries> {
+        self.dictionaries.get_or_init(|| Arc::new(Dictionaries::new(cx.workers)))
     }
 
     /// The last row, not after `row`, where pages of the first column to read begin.
