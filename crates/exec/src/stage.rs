@@ -403,11 +403,14 @@ impl StageExecution {
                     None => Box::new(operator),
                 }
             }
-            PhysicalOp::Sort { keys } => Box::new(SortOperator::new(keys, columns, cx)?),
+            PhysicalOp::Sort { keys } => {
+                Box::new(SortOperator::new(keys, columns, cx)?.returning(columns, &node.output))
+            }
             PhysicalOp::TopK { keys, limit } => Box::new(TopKOperator::new(keys, *limit, columns, cx)?),
             PhysicalOp::Limit { skip, fetch } => Box::new(LimitOperator::new(*skip, *fetch)),
             PhysicalOp::Window { partition_by, order_by, calls } => {
                 let operator = WindowOperator::new(partition_by, order_by, calls, columns, cx)?;
+                let operator = operator.returning(columns, &node.output);
                 match self.slices.rows(node.id, cx.id.task) {
                     Some(point) => Box::new(operator.gather(point, cx.reserve("Window"))),
                     None => Box::new(operator),

@@ -68,7 +68,7 @@ pub enum PhysicalOp {
         /// The side that is kept. `Left` only for `Inner` and `Right`; `Right` for all but `Right`.
         build: Side,
     },
-    /// Orders the rows of a task.
+    /// Orders the rows of a task. Returns columns of its input, perhaps not all.
     Sort {
         /// Keys, most significant first.
         keys: Vec<SortKey>,
@@ -93,7 +93,7 @@ pub enum PhysicalOp {
         partition_by: Vec<Expr>,
         /// ORDER BY.
         order_by: Vec<SortKey>,
-        /// The calls; their columns follow those of the input.
+        /// The calls; their columns follow those of the input, of which some may be left out.
         calls: Vec<WindowCall>,
     },
     /// No more than so many tasks: what COALESCE asks for. Rows pass unchanged.

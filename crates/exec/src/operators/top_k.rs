@@ -106,7 +106,7 @@ impl TopKOperator {
         let mut places = Vec::with_capacity(self.entries.len());
         for (place, entry) in self.entries.iter_mut().enumerate() {
             kept.push(self.rows[entry.batch as usize].row(entry.row as usize));
-            places.push((entry.batch as usize, entry.row as usize));
+            places.push(*entry);
             *entry = Entry { prefix: entry.prefix, batch: 0, row: place as u32 };
         }
         let batch = retain(gather(&self.batches, &places)?, &self.types)?;
@@ -148,9 +148,8 @@ impl Operator for TopKOperator {
             return Ok(None);
         }
         let part = &self.entries[self.returned..self.returned + rows];
-        let places: Vec<(usize, usize)> = part.iter().map(|e| (e.batch as usize, e.row as usize)).collect();
         self.returned += rows;
-        gather(&self.batches, &places).map(Some)
+        gather(&self.batches, part).map(Some)
     }
 
     fn input_done(&mut self) -> Result<()> {

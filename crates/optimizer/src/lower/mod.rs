@@ -14,6 +14,7 @@ mod filters;
 mod hint;
 mod join;
 mod later_filters;
+mod narrow;
 mod partitioning;
 mod redistribute;
 mod reuse;
@@ -134,6 +135,7 @@ pub fn lower(
     if !cx.config.dynamic_partition_pruning || cx.config.is_excluded_adaptively(DYNAMIC_PRUNING) {
         root = filters::keep_partitions(root, cx);
     }
+    narrow::narrow(&mut root, None);
     let Lowering { spreads, next_filter, demoted, .. } = lowering;
     Ok(LoweredPlan { root, spreads, next_filter, filters, holds, twins, demoted })
 }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, downcast_primitive};
 use arrow::compute::interleave;
-use arrow::datatypes::DataType;
+use arrow::datatypes::*;
 use firesteel_common::{Batch, Result, SqlType};
+use firesteel_expr::ColumnRef;
 use firesteel_shuffle::block::row_bytes;
+
+use super::keys::Entry;
 
 /// Bytes of text that may be kept alive in vain by one column of one batch.
 const WASTE: usize = 64 << 10;
@@ -35,20 +38,54 @@ fn compact_text(column: &ArrayRef) -> ArrayRef {
     }
 }
 
-/// A batch of the rows at `places`: batch and row.
-pub(crate) fn gather(batches: &[Batch], places: &[(usize, usize)]) -> Result<Batch> {
-    let parts: Vec<&[ArrayRef]> = batches.iter().map(Batch::columns).collect();
-    Ok(Batch::new(gather_columns(&parts, places)?, places.len()))
+/// Places of those columns of `input` that are in `output`, too.
+pub(crate) fn places_of(input: &[ColumnRef], output: &[ColumnRef]) -> Vec<usize> {
+    let is_kept = |at: &usize| output.iter().any(|column| column.id == input[*at].id);
+    (0..input.len()).filter(is_kept).collect()
 }
 
-/// The rows at `places` of parts that have the same columns.
-pub(crate) fn gather_columns(parts: &[impl AsRef<[ArrayRef]>], places: &[(usize, usize)]) -> Result<Vec<ArrayRef>> {
-    let width = parts.first().map_or(0, |part| part.as_ref().len());
-    let column = |index: usize| {
-        let columns: Vec<&dyn Array> = parts.iter().map(|part| part.as_ref()[index].as_ref()).collect();
-        Ok(interleave(&columns, places)?)
-    };
-    (0..width).map(column).collect()
+/// A batch of some of the columns.
+pub(crate) fn columns_at(batch: &Batch, places: &[usize]) -> Batch {
+    Batch::new(places.iter().map(|at| batch.columns()[*at].clone()).collect(), batch.rows())
+}
+
+/// A batch of the rows at `places`.
+pub(crate) fn gather(batches: &[Batch], places: &[Entry]) -> Result<Batch> {
+    let width = batches.first().map_or(0, |batch| batch.columns().len());
+    let column = |at: usize| gather_column(batches.iter().map(|batch| &batch.columns()[at]), places);
+    Ok(Batch::new((0..width).map(column).collect::<Result<_>>()?, places.len()))
+}
+
+/// The values at `places` of the parts of one column.
+pub(crate) fn gather_column<'a>(parts: impl Iterator<Item = &'a ArrayRef>, places: &[Entry]) -> Result<ArrayRef> {
+    let parts: Vec<&dyn Array> = parts.map(AsRef::as_ref).collect();
+    if let Some(values) = plain_values(&parts, places) {
+        return Ok(values);
+    }
+    let places: Vec<(usize, usize)> = places.iter().map(|e| (e.batch as usize, e.row as usize)).collect();
+    Ok(interleave(&parts, &places)?)
+}
+
+/// As [`gather_column`], of numbers without NULLs, which need not go through places in another form.
+fn plain_values(parts: &[&dyn Array], places: &[Entry]) -> Option<ArrayRef> {
+    let ty = parts.first()?.data_type();
+    if parts.iter().any(|part| part.null_count() > 0) {
+        return None;
+    }
+    macro_rules! plain {
+        ($ty:ty) => {{
+            let parts: Vec<&[<$ty as ArrowPrimitiveType>::Native]> = parts
+                .iter()
+                .map(|part| part.as_primitive_opt::<$ty>().map(|p| &p.values()[..]))
+                .collect::<Option<_>>()?;
+            let values = places.iter().map(|e| parts[e.batch as usize][e.row as usize]);
+            Some(Arc::new(PrimitiveArray::<$ty>::from_iter_values(values).with_data_type(ty.clone())))
+        }};
+    }
+    downcast_primitive! {
+        ty => (plain),
+        _ => None,
+    }
 }
 
 /// Bytes of a batch of which all neighbours are kept too: what it shares with them counts by its own rows.

@@ -25,6 +25,8 @@ pub struct SortOperator {
     evaluator: Evaluator,
     encoder: KeyEncoder,
     types: Vec<SqlType>,
+    /// Which of its columns are returned.
+    kept: Vec<usize>,
     batches: Vec<Batch>,
     /// Key columns of each batch.
     keys: Vec<Vec<ArrayRef>>,
@@ -45,6 +47,7 @@ impl SortOperator {
             evaluator: Evaluator::compile(&KeyEncoder::exprs(keys), &Layout::new(input), &cx.eval)?,
             encoder: KeyEncoder::new(keys)?,
             types: input.iter().map(|c| c.ty.clone()).collect(),
+            kept: (0..input.len()).collect(),
             batches: Vec::new(),
             keys: Vec::new(),
             rows: 0,
@@ -55,12 +58,19 @@ impl SortOperator {
             cancel: cx.cancel.clone(),
         })
     }
+
+    /// Returns only those columns of `input` that are in `output`.
+    pub(crate) fn returning(mut self, input: &[ColumnRef], output: &[ColumnRef]) -> Self {
+        self.kept = buffer::places_of(input, output);
+        self
+    }
 }
 
 impl Operator for SortOperator {
     fn push(&mut self, batch: Batch) -> Result<()> {
         let batch = buffer::retain(batch, &self.types)?;
         let keys = self.encoder.prepare(&self.evaluator.evaluate(&batch)?)?;
+        let batch = buffer::columns_at(&batch, &self.kept);
         let own = buffer::own_bytes(&batch, &keys);
         self.reservation.try_grow(buffer::kept_bytes(&batch) + own + batch.rows() * size_of::<Entry>())?;
         self.rows += batch.rows();
@@ -76,8 +86,7 @@ impl Operator for SortOperator {
             return Ok(None);
         }
         let part = &self.order[self.returned..self.returned + rows];
-        let places: Vec<(usize, usize)> = part.iter().map(|e| (e.batch as usize, e.row as usize)).collect();
-        let batch = buffer::gather(&self.batches, &places)?;
+        let batch = buffer::gather(&self.batches, part)?;
         self.returned += rows;
         if self.returned == self.order.len() {
             self.batches.clear();

@@ -140,3 +140,14 @@ fn packed_words_compare_like_the_keys() {
         assert_eq!(text(&run(&mut sort, batches)), text(&[expected]), "seed {seed}");
     }
 }
+
+#[test]
+fn only_what_is_asked_for_is_returned() {
+    let cx = task();
+    let input = columns(&[SqlType::BigInt, SqlType::String]);
+    let keys = [key(&input[0], true, true), key(&input[1], true, true)];
+    let mut sort = SortOperator::new(&keys, &input, &cx).unwrap().returning(&input, &input[1..]);
+    assert_eq!(text(&run(&mut sort, batches())), ["n", "m", "a longer text", "-", "a", "b", "x"]);
+    let mut sort = SortOperator::new(&keys, &input, &cx).unwrap().returning(&input, &[]);
+    assert_eq!(run(&mut sort, batches()).iter().map(Batch::rows).sum::<usize>(), 7);
+}

@@ -1,12 +1,13 @@
 //! Window functions over the partitions that a task sees.
 //!
 //! The input, which has all rows of its partitions in any order, is kept, and the places of the rows are sorted by
-//! partition and order. Then a chunk of whole partitions at a time is gathered, computed and returned, so that
-//! only the input is held as a whole. Within a chunk everything works on whole columns over all partitions at once:
+//! partition and order. Then a chunk ([`chunk`]) at a time is gathered, computed and returned, so that only the
+//! input is held as a whole. Within a chunk everything works on whole columns over all partitions at once:
 //! boundaries and frames are positions in the sorted rows ([`frames`]), values are taken by position
 //! ([`values`]), aggregates merge states ([`aggregates`]).
 
 mod aggregates;
+mod chunk;
 mod frames;
 mod gather;
 mod scan;
@@ -24,11 +25,12 @@ use firesteel_expr::evaluator::{Evaluator, Layout};
 use firesteel_expr::{ColumnRef, EvalContext, Expr, Frame, FrameUnit, SortKey, WindowCall, WindowFunction};
 use firesteel_runtime::{CancelToken, Reservation};
 
-use super::sort::buffer::{gather, gather_columns, kept_bytes, own_bytes, retain};
+use super::sort::buffer::{columns_at, gather, gather_column, kept_bytes, own_bytes, places_of, retain};
 use super::sort::keys::{Entry, KeyEncoder, sorted};
 use crate::gather::GatherPoint;
 use crate::{Operator, TaskContext};
 use aggregates::FrameAggregate;
+use chunk::{Before, Ranks};
 use frames::{FrameInput, Segments};
 pub(crate) use gather::SortedSlice;
 use values::Values;
@@ -41,7 +43,14 @@ pub struct WindowOperator {
     partition_by: usize,
     order_by: Vec<SortKey>,
     calls: Vec<WindowCall>,
+    /// So many of the first keys matter for where partitions and, if a call asks, peers end.
+    seen_keys: usize,
+    /// Whether every call can go on from the row before a chunk, of which this is known.
+    goes_on: bool,
+    before: Before,
     types: Vec<SqlType>,
+    /// Which columns of the input are returned.
+    kept: Vec<usize>,
     batches: Vec<Batch>,
     /// Of each batch what the evaluator gives: the sort keys, and what the calls read.
     keys: Vec<Vec<ArrayRef>>,
@@ -62,8 +71,6 @@ pub struct WindowOperator {
     cancel: CancelToken,
 }
 
-/// Rows of a chunk, unless a partition is larger.
-const CHUNK_ROWS: usize = 64 << 10;
 /// Bytes per row while a chunk is computed: places, partitions, peers.
 const ROW_BYTES: usize = 32;
 
@@ -94,7 +101,11 @@ impl WindowOperator {
             partition_by: partition_by.len(),
             order_by: order_by.to_vec(),
             calls: calls.to_vec(),
+            seen_keys: partition_by.len() + if calls.iter().any(sees_peers) { order_by.len() } else { 0 },
+            goes_on: calls.iter().all(chunk::goes_on),
+            before: Before::default(),
             types: input.iter().map(|c| c.ty.clone()).collect(),
+            kept: (0..input.len()).collect(),
             batches: Vec::new(),
             keys: Vec::new(),
             args: Vec::new(),
@@ -112,67 +123,54 @@ impl WindowOperator {
         })
     }
 
-    /// Computes all calls over the next partitions.
+    /// Returns only those columns of `input` that are in `output`, and the calls.
+    pub(crate) fn returning(mut self, input: &[ColumnRef], output: &[ColumnRef]) -> Self {
+        self.kept = places_of(input, output);
+        self
+    }
+
+    /// Computes all calls over the next rows.
     fn compute(&mut self) -> Result<Batch> {
         self.cancel.check()?;
         let end = self.chunk_end()?;
         let rows = end - self.next;
-        if u32::try_from(rows).is_err() {
-            return Err(Error::unsupported("Partitions of more than 4 billion rows are not supported in windows."));
-        }
         let calls: usize = self.calls.iter().map(|call| call_bytes(&call.function)).sum();
         let width = self.reservation.size() / self.rows.max(1) + ROW_BYTES + calls;
         self.chunk_reservation.try_resize(rows * width)?;
-        let places = places(&self.order[self.next..end]);
-        let mut columns = gather(&self.batches, &places)?.columns().to_vec();
-        let keys = self.gather_own(&self.keys, &columns, &places)?;
-        let args = self.gather_own(&self.args, &columns, &places)?;
-        columns.extend(self.results(&keys, &args, rows)?);
-        self.next = end;
+        self.before = self.before()?;
+        let places = &self.order[self.next..end];
+        let mut columns = gather(&self.batches, places)?.columns().to_vec();
+        let keys = self.gather_own(&self.keys, self.seen_keys, &columns, places)?;
+        let args = self.gather_own(&self.args, self.args.first().map_or(0, Vec::len), &columns, places)?;
+        let (results, before) = self.results(&keys, &args, rows)?;
+        columns.extend(results);
+        (self.next, self.before) = (end, before);
         Ok(Batch::new(columns, rows))
     }
 
-    /// The rows at `places` of `parts`, one for each batch; of what is a column of all batches, it is in `gathered`.
+    /// The rows at `places` of the first `count` columns of `parts`, one for each batch; of what is a column of all
+    /// batches, it is in `gathered`.
     fn gather_own(
         &self,
         parts: &[Vec<ArrayRef>],
+        count: usize,
         gathered: &[ArrayRef],
-        places: &[(usize, usize)],
+        places: &[Entry],
     ) -> Result<Vec<ArrayRef>> {
-        let width = parts.first().map_or(0, Vec::len);
         let gather = |i: usize| {
             let is_column = |c: &usize| {
                 self.batches.iter().zip(parts).all(|(batch, part)| Arc::ptr_eq(&batch.columns()[*c], &part[i]))
             };
             match (0..gathered.len()).find(is_column) {
                 Some(column) => Ok(gathered[column].clone()),
-                None => {
-                    let own: Vec<[ArrayRef; 1]> = parts.iter().map(|part| [part[i].clone()]).collect();
-                    gather_columns(&own, places)?.pop().ok_or_else(|| Error::internal("no column was gathered"))
-                }
+                None => gather_column(parts.iter().map(|part| &part[i]), places),
             }
         };
-        (0..width).map(gather).collect()
+        (0..count).map(gather).collect()
     }
 
-    /// Where the chunk that starts with the next row ends, which is at the end of a partition.
-    fn chunk_end(&self) -> Result<usize> {
-        let mut rows = CHUNK_ROWS;
-        while self.partition_by > 0 && self.next + rows < self.order.len() {
-            // One row more tells whether a partition ends with the last one.
-            let places = places(&self.order[self.next..=self.next + rows]);
-            let keys: Vec<Vec<ArrayRef>> = self.keys.iter().map(|keys| keys[..self.partition_by].to_vec()).collect();
-            let partitions = Segments::of(&gather_columns(&keys, &places)?, places.len())?;
-            match partitions.starts.last() {
-                Some(last) if *last > 0 => return Ok(self.next + *last as usize),
-                _ => rows *= 2,
-            }
-        }
-        Ok(self.order.len())
-    }
-
-    /// The column of each call, from sorted keys and arguments.
-    fn results(&self, keys: &[ArrayRef], args: &[ArrayRef], rows: usize) -> Result<Vec<ArrayRef>> {
+    /// The column of each call, from sorted keys and arguments; and what the next chunk is to know of the last row.
+    fn results(&self, keys: &[ArrayRef], args: &[ArrayRef], rows: usize) -> Result<(Vec<ArrayRef>, Before)> {
         let partitions = Segments::of(&keys[..self.partition_by], rows)?;
         // Without ORDER BY all rows of a partition are peers; where nobody asks, it does not matter.
         let peers = self.calls.iter().any(sees_peers).then(|| Segments::of(keys, rows)).transpose()?;
@@ -183,6 +181,7 @@ impl WindowOperator {
             ([column], [ty], [key]) => Some((column, ty, key.ascending)),
             _ => None,
         };
+        let ranks = Ranks { partitions: &partitions, peers, before: self.before };
         let input = FrameInput { partitions: &partitions, peers, key, eval: &self.eval };
         let mut frames: HashMap<&Frame, Segments> = HashMap::new();
         let mut results = Vec::with_capacity(self.calls.len());
@@ -191,7 +190,7 @@ impl WindowOperator {
             self.cancel.check()?;
             let own = &args[next..next + call.args().len()];
             next += own.len();
-            if let Some(ranks) = values::rank(&call.function, &partitions, peers) {
+            if let Some(ranks) = values::rank(&call.function, &ranks) {
                 results.push(typed(ranks, call.ty())?);
                 continue;
             }
@@ -202,7 +201,7 @@ impl WindowOperator {
             let result = self.by_frame(call, own, &partitions, frame).at(call.span)?;
             results.push(typed(result, call.ty())?);
         }
-        Ok(results)
+        Ok((results, if self.goes_on { ranks.last() } else { Before::default() }))
     }
 
     fn by_frame(
@@ -253,18 +252,16 @@ fn call_bytes(function: &WindowFunction) -> usize {
     }
 }
 
-/// Batch and row of entries.
-fn places(entries: &[Entry]) -> Vec<(usize, usize)> {
-    entries.iter().map(|e| (e.batch as usize, e.row as usize)).collect()
-}
-
 impl Operator for WindowOperator {
     fn push(&mut self, batch: Batch) -> Result<()> {
         let batch = retain(batch, &self.types)?;
         let mut keys = self.evaluator.evaluate(&batch)?;
         let args = keys.split_off(self.partition_by + self.order_by.len());
         let keys = self.encoder.prepare(&keys)?;
-        let own = own_bytes(&batch, &keys) + own_bytes(&batch, &args);
+        let batch = columns_at(&batch, &self.kept);
+        let is_key = |arg: &ArrayRef| keys.iter().any(|key| Arc::ptr_eq(key, arg));
+        let own_args: Vec<ArrayRef> = args.iter().filter(|arg| !is_key(arg)).cloned().collect();
+        let own = own_bytes(&batch, &keys) + own_bytes(&batch, &own_args);
         self.reservation.try_grow(kept_bytes(&batch) + own + batch.rows() * size_of::<Entry>())?;
         self.rows += batch.rows();
         self.batches.push(batch);
@@ -290,6 +287,7 @@ impl Operator for WindowOperator {
                     self.keys.clear();
                     self.args.clear();
                     (self.order, self.next) = (Vec::new(), 0);
+                    self.before = Before::default();
                     self.chunk_reservation.free();
                     self.reservation.free();
                 }

@@ -257,3 +257,49 @@ fn months_before_a_date() {
         ["2024-01-31 1 1", "2024-02-28 2 2", "2024-02-29 3 2", "2024-03-31 2 1"]
     );
 }
+
+/// Rows of partitions with so many rows each; each three neighbours are peers.
+fn in_threes(sizes: &[i32]) -> (Vec<(i32, i32)>, Batch) {
+    let rows: Vec<(i32, i32)> =
+        sizes.iter().zip(0..).flat_map(|(size, p)| (0..*size).map(move |i| (p, i / 3))).collect();
+    // They arrive in another order.
+    let shuffled = |i: usize| rows[i * 7919 % rows.len()];
+    let all = 0..rows.len();
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int32Array::from_iter_values(all.clone().map(|i| shuffled(i).0))),
+        Arc::new(Int32Array::from_iter_values(all.map(|i| shuffled(i).1))),
+    ];
+    let batch = Batch::new(columns, rows.len());
+    (rows, batch)
+}
+
+#[test]
+fn ranks_go_on_from_chunk_to_chunk() {
+    use WindowFunction::*;
+    let mut cx = task();
+    cx.batch_rows = 1000;
+    let input = columns(&[SqlType::Int, SqlType::Int]);
+    let chunk = 1 << 16;
+    // Partitions that end within a chunk and with one, and begin with one; peers across the ends of chunks.
+    let (rows, batch) = in_threes(&[150_001, 1, 2 * chunk, 3 * chunk - 150_002, chunk + 1, 4]);
+    let calls = [RowNumber, Rank, DenseRank].map(|f| window_call(f, Frame::whole(), SqlType::Int));
+    let by = [Expr::Column(input[0].clone())];
+    let operator = WindowOperator::new(&by, &[key(&input[1], true, true)], &calls, &input, &cx).unwrap();
+    // Only the partition is asked for.
+    let mut operator = operator.returning(&input, &input[..1]);
+    let output = run(&mut operator, vec![batch]);
+    assert!(output.iter().all(|batch| batch.columns().len() == 4));
+    let results: Vec<Vec<i32>> = (0..4)
+        .map(|c| {
+            let values = output.iter().map(|b| b.columns()[c].as_primitive::<arrow::datatypes::Int32Type>());
+            values.flat_map(|v| v.values().to_vec()).collect()
+        })
+        .collect();
+    assert_eq!(results[0].len(), rows.len());
+    let mut number = 0;
+    for (i, (p, peers)) in rows.iter().enumerate() {
+        number = if i > 0 && rows[i - 1].0 == *p { number + 1 } else { 1 };
+        let row: Vec<i32> = results.iter().map(|column| column[i]).collect();
+        assert_eq!(row, [*p, number, peers * 3 + 1, peers + 1], "row {i}");
+    }
+}

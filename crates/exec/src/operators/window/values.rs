@@ -7,10 +7,12 @@ use arrow::compute::{concat, take};
 use firesteel_common::{Result, Scalar, SqlType, encoding};
 use firesteel_expr::WindowFunction;
 
+use super::chunk::Ranks;
 use super::frames::Segments;
 
 /// The result of each row for a function that depends on positions alone; `None` for all others.
-pub(super) fn rank(function: &WindowFunction, partitions: &Segments, peers: &Segments) -> Option<ArrayRef> {
+pub(super) fn rank(function: &WindowFunction, ranks: &Ranks<'_>) -> Option<ArrayRef> {
+    let Ranks { partitions, peers, .. } = *ranks;
     let rows = 0..partitions.len();
     let in_partition = |row: usize, position: u32| position - partitions.starts[row];
     let integers = |f: &dyn Fn(usize) -> u32| -> ArrayRef {
@@ -18,18 +20,13 @@ pub(super) fn rank(function: &WindowFunction, partitions: &Segments, peers: &Seg
     };
     let size = |row: usize| partitions.ends[row] - partitions.starts[row];
     Some(match function {
-        WindowFunction::RowNumber => integers(&|row| in_partition(row, row as u32) + 1),
-        WindowFunction::Rank => integers(&|row| in_partition(row, peers.starts[row]) + 1),
+        WindowFunction::RowNumber => {
+            let numbers = rows.map(|row| ranks.row_number(row) as i32);
+            Arc::new(Int32Array::from_iter_values(numbers))
+        }
+        WindowFunction::Rank => integers(&|row| ranks.rank(row)),
         WindowFunction::DenseRank => {
-            let mut rank = 0;
-            Arc::new(Int32Array::from_iter_values(rows.map(|row| {
-                if partitions.starts[row] as usize == row {
-                    rank = 1;
-                } else if peers.starts[row] as usize == row {
-                    rank += 1;
-                }
-                rank
-            })))
+            Arc::new(Int32Array::from_iter_values(ranks.dense_ranks().map(|rank| rank as i32)))
         }
         WindowFunction::PercentRank => Arc::new(Float64Array::from_iter_values(rows.map(|row| {
             let before = f64::from(in_partition(row, peers.starts[row]));
