@@ -232,13 +232,19 @@ impl RunResult {
         }
         let Summary { ok, queries, total_ms, geomean_ms, peak_rss_bytes } = &self.summary;
         format!(
-            "{}{ok} of {queries} queries right, total {} ms, geometric mean {} ms, peak RSS {}\n",
+            "{}{ok} of {queries} queries {}, total {} ms, geometric mean {} ms, peak RSS {}\n",
             table.render(),
+            answered(self.queries.iter().map(|query| (query.status, query.verified))),
             show_ms(Some(*total_ms)),
             show_ms(*geomean_ms),
             peak_rss_bytes.map_or_else(|| "-".to_owned(), show::bytes),
         )
     }
+}
+
+/// What may be said of the queries that ended well, by the status of each and whether its rows were verified.
+fn answered(mut queries: impl Iterator<Item = (Status, bool)>) -> &'static str {
+    if queries.any(|query| query == (Status::Ok, false)) { "ended, not all verified" } else { "right" }
 }
 
 /// Writes `value` to a file that is whole at any time.
@@ -324,6 +330,12 @@ pub(crate) fn show_ms(ms: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_verified_queries_are_right() {
+        assert_eq!(answered([(Status::Ok, true), (Status::Timeout, false)].into_iter()), "right");
+        assert_eq!(answered([(Status::Ok, true), (Status::Ok, false)].into_iter()), "ended, not all verified");
+    }
 
     #[test]
     fn figures() {

@@ -19,7 +19,7 @@ use crate::gather::{Gather, GatherPoint};
 use crate::once::Once;
 use crate::operators::hash_aggregate::SliceGroups;
 use crate::operators::hash_join::JoinBuild;
-use crate::operators::window::SortedSlice;
+use crate::operators::sort::gather::SortedSlice;
 
 /// A partition of the exchange that is cut: inputs of a union have partitions of their own.
 type Sliced = (ExchangeId, u32);

@@ -404,7 +404,11 @@ impl StageExecution {
                 }
             }
             PhysicalOp::Sort { keys } => {
-                Box::new(SortOperator::new(keys, columns, cx)?.returning(columns, &node.output))
+                let operator = SortOperator::new(keys, columns, cx)?.returning(columns, &node.output);
+                match self.slices.rows(node.id, cx.id.task) {
+                    Some(point) => Box::new(operator.gather(point, cx.reserve("Sort"))),
+                    None => Box::new(operator),
+                }
             }
             PhysicalOp::TopK { keys, limit } => Box::new(TopKOperator::new(keys, *limit, columns, cx)?),
             PhysicalOp::Limit { skip, fetch } => Box::new(LimitOperator::new(*skip, *fetch)),

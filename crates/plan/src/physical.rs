@@ -355,6 +355,7 @@ impl PhysicalPlan {
                 aggregate.mode != AggregateMode::Partial && !aggregate.keys.is_empty()
             }
             PhysicalOp::Window { partition_by, .. } => !partition_by.is_empty(),
+            PhysicalOp::Sort { .. } => true,
             _ => false,
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use firesteel_common::hash::{hash_u64, null_hash, partition_of};
 use firesteel_common::{ExchangeId, KeyCounts, NodeId, PartitionSpec};
-use firesteel_expr::Expr;
+use firesteel_expr::{Expr, SortKey};
 use firesteel_plan::{JoinKind, LogicalOp, LogicalPlan, RepartitionKind, TaskInput, TaskLayout};
 
 use super::tests::{Query, as_it_is, rules, text};
@@ -284,6 +284,23 @@ fn a_hot_partition_of_a_window_is_sorted_by_several_tasks() {
     assert_eq!(cut(&step), 3);
     assert_eq!(step.notes[0].rule, "AddPartitions");
     assert_eq!(cut(&gathered(vec![312_500; 32], None, window)), 0);
+}
+
+#[test]
+fn a_hot_partition_is_ordered_by_several_tasks_but_not_all_rows() {
+    let sort = |global| {
+        move |_: &Query, plan: LogicalPlan| {
+            let expr = Expr::Column(plan.columns()[1].clone());
+            let keys = vec![SortKey { expr, ascending: true, nulls_first: true }];
+            LogicalPlan::unary(NodeId(900), LogicalOp::Sort { keys, fetch: None, global }, plan)
+        }
+    };
+    let step = gathered(with_hot(312_500, 10_000_000), None, sort(false));
+    assert_eq!(cut(&step), 3);
+    assert_eq!(step.notes[0].rule, "AddPartitions");
+    assert_eq!(cut(&gathered(vec![312_500; 32], None, sort(false))), 0);
+    // One task returns them in order.
+    assert_eq!(cut(&gathered(with_hot(312_500, 10_000_000), None, sort(true))), 0);
 }
 
 #[test]

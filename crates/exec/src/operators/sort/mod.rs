@@ -4,6 +4,7 @@
 //! ([`keys`]), and output batches are gathered from there one at a time. Ties are in any order.
 
 pub(crate) mod buffer;
+pub(crate) mod gather;
 pub(crate) mod keys;
 mod pack;
 pub(crate) mod ranges;
@@ -17,7 +18,9 @@ use firesteel_expr::evaluator::{Evaluator, Layout};
 use firesteel_expr::{ColumnRef, SortKey};
 use firesteel_runtime::{CancelToken, Reservation};
 
+use crate::gather::GatherPoint;
 use crate::{Operator, TaskContext};
+use gather::{SortedRows, SortedSlice};
 use keys::{Entry, KeyEncoder};
 
 /// The operator of [`firesteel_plan::PhysicalOp::Sort`].
@@ -35,6 +38,8 @@ pub struct SortOperator {
     order: Vec<Entry>,
     /// Rows that were returned.
     returned: usize,
+    /// Where the slices of a partition meet.
+    gather: Option<(GatherPoint<SortedSlice>, Reservation)>,
     reservation: Reservation,
     batch_rows: usize,
     cancel: CancelToken,
@@ -53,10 +58,18 @@ impl SortOperator {
             rows: 0,
             order: Vec::new(),
             returned: 0,
+            gather: None,
             reservation: cx.reserve("Sort"),
             batch_rows: cx.batch_rows.max(1),
             cancel: cx.cancel.clone(),
         })
+    }
+
+    /// Lets the sorted rows of all slices meet at `point`, where one task merges and returns them; `reservation` is for
+    /// what it needs for that.
+    pub(crate) fn gather(mut self, point: GatherPoint<SortedSlice>, reservation: Reservation) -> Self {
+        self.gather = Some((point, reservation));
+        self
     }
 
     /// Returns only those columns of `input` that are in `output`.
@@ -100,8 +113,17 @@ impl Operator for SortOperator {
     fn input_done(&mut self) -> Result<()> {
         if self.rows > 0 {
             self.order = keys::sorted(&self.encoder, &self.keys, &mut self.reservation, &self.cancel)?;
-            self.keys.clear();
         }
+        let keys = std::mem::take(&mut self.keys);
+        let Some(gather) = self.gather.take() else { return Ok(()) };
+        let own = SortedRows {
+            batches: std::mem::take(&mut self.batches),
+            keys,
+            args: Vec::new(),
+            order: std::mem::take(&mut self.order),
+        };
+        let met = own.meet(gather, &mut self.reservation, &self.encoder, &self.cancel)?;
+        SortedRows { batches: self.batches, order: self.order, .. } = met.unwrap_or_default();
         Ok(())
     }
 }

@@ -9,7 +9,6 @@
 mod aggregates;
 mod chunk;
 mod frames;
-mod gather;
 mod scan;
 mod values;
 
@@ -26,13 +25,13 @@ use firesteel_expr::{ColumnRef, EvalContext, Expr, Frame, FrameUnit, SortKey, Wi
 use firesteel_runtime::{CancelToken, Reservation};
 
 use super::sort::buffer::{columns_at, gather, gather_column, kept_bytes, own_bytes, places_of, retain};
+use super::sort::gather::{SortedRows, SortedSlice};
 use super::sort::keys::{Entry, KeyEncoder, sorted};
 use crate::gather::GatherPoint;
 use crate::{Operator, TaskContext};
 use aggregates::FrameAggregate;
 use chunk::{Before, Ranks};
 use frames::{FrameInput, Segments};
-pub(crate) use gather::SortedSlice;
 use values::Values;
 
 /// The operator of [`firesteel_plan::PhysicalOp::Window`].
@@ -126,6 +125,13 @@ impl WindowOperator {
     /// Returns only those columns of `input` that are in `output`, and the calls.
     pub(crate) fn returning(mut self, input: &[ColumnRef], output: &[ColumnRef]) -> Self {
         self.kept = places_of(input, output);
+        self
+    }
+
+    /// Lets the sorted rows of all slices meet at `point`, where one task computes the functions; `reservation` is
+    /// for what it needs to merge them.
+    pub(crate) fn gather(mut self, point: GatherPoint<SortedSlice>, reservation: Reservation) -> Self {
+        self.gather = Some((point, reservation));
         self
     }
 
@@ -306,9 +312,17 @@ impl Operator for WindowOperator {
             };
             self.batches.iter().enumerate().flat_map(of).collect()
         };
-        match self.gather.take() {
-            Some((point, reservation)) => self.leave(&point, reservation),
-            None => Ok(()),
-        }
+        let Some(gather) = self.gather.take() else { return Ok(()) };
+        let own = SortedRows {
+            batches: std::mem::take(&mut self.batches),
+            keys: std::mem::take(&mut self.keys),
+            args: std::mem::take(&mut self.args),
+            order: std::mem::take(&mut self.order),
+        };
+        let met = own.meet(gather, &mut self.reservation, &self.encoder, &self.cancel)?;
+        SortedRows { batches: self.batches, keys: self.keys, args: self.args, order: self.order } =
+            met.unwrap_or_default();
+        self.rows = self.order.len();
+        Ok(())
     }
 }
