@@ -2,7 +2,7 @@
 //!
 //! Target: `max(min(ceil(total / least), advisory, memory), smallest)`, where `memory` is what each worker can hold and `least`
 //! is the number of workers if parallelism comes first, else 1. Unless the user gave an advisory size, a task whose rows end in
-//! a table (of groups, or of the build side of a join) reads no more than makes a table of [`NEAR_TABLE`] bytes: one task
+//! a table (of groups, or of the build side of a join) reads no more than makes a table of [`APART`] bytes: one task
 //! instead of several saves a quarter of a millisecond for each, and loses more in a table that is far from the core.
 //! Partitions are taken in order; a task is closed when the next partition would exceed the target. A task below the
 //! smallest size joins its lesser neighbour.
@@ -12,7 +12,7 @@ use firesteel_common::show;
 use firesteel_plan::{ExchangeOrigin, TaskInput};
 
 use super::groups::scaled;
-use super::{Layout, NEAR_TABLE, PerPartition, StageInputs};
+use super::{APART, Layout, PerPartition, StageInputs};
 
 const RULE: &str = "CoalesceShufflePartitions";
 /// Bytes that are worth a task, which costs about a quarter of a millisecond: grouping so many takes a whole one. (Spark has
@@ -75,7 +75,7 @@ fn advisory(stage: &StageInputs<'_>, total: u64) -> u64 {
     if stage.config.advisory_partition_bytes.is_some() || tables <= 0.0 {
         return advisory;
     }
-    advisory.min((total as f64 * NEAR_TABLE / tables) as u64)
+    advisory.min((total as f64 * APART / tables) as u64)
 }
 
 /// Ranges of neighbours; ranges without any bytes are left out.
