@@ -5,11 +5,13 @@
 
 pub mod catalog;
 pub mod runtime_filter;
+pub mod shared_pages;
 pub mod statistics;
 pub mod table;
 
 pub use catalog::{Catalog, CatalogEntry, TableName, ViewBody};
 pub use runtime_filter::{RuntimeFilter, RuntimeFilters};
+pub use shared_pages::{ColumnReaders, PageKey, PageStore, SharedChunk, SharedColumns, SharedPage};
 pub use statistics::{ColumnStatistics, TableStatistics};
 pub use table::{
     Field, ScanContext, ScanMetrics, ScanRequest, Split, TableProvider, TableRef, TableResolver, TableScan, WriteMode,

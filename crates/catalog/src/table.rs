@@ -9,7 +9,7 @@ use firesteel_expr::{ColumnRef, EvalContext, Expr};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-use crate::{RuntimeFilters, TableStatistics};
+use crate::{RuntimeFilters, SharedColumns, TableStatistics};
 
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -85,6 +85,8 @@ pub struct ScanMetrics {
     pub pages_pruned: AtomicU64,
     /// Runtime filters that let so many rows pass that they were dropped.
     pub filters_dropped: AtomicU64,
+    /// Pages, and dictionaries, that another scan of the statement had decompressed.
+    pub pages_shared: AtomicU64,
 }
 
 impl ScanMetrics {
@@ -105,6 +107,8 @@ pub struct ScanContext {
     pub workers: usize,
     /// Filters of the running query.
     pub runtime_filters: Arc<dyn RuntimeFilters>,
+    /// What it shares with other scans of the statement.
+    pub shared: Option<SharedColumns>,
     /// Counters.
     pub metrics: Arc<ScanMetrics>,
 }

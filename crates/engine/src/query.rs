@@ -11,7 +11,7 @@ use arrow::datatypes::SchemaRef;
 use firesteel_catalog::runtime_filter::NoRuntimeFilters;
 use firesteel_catalog::{ScanContext, ScanMetrics, ScanRequest, TableResolver};
 use firesteel_common::{Batch, Config, Error, QueryId, Result};
-use firesteel_exec::{FilterRegistry, QueryServices};
+use firesteel_exec::{FilterRegistry, QueryServices, SharedPages};
 use firesteel_expr::{ColumnRef, EvalContext, Expr};
 use firesteel_optimizer::optimizer::Optimizer;
 use firesteel_optimizer::rule::{OptimizerContext, PlanFacts, Workers};
@@ -256,6 +256,8 @@ pub(crate) fn start(df: &DataFrame) -> Result<QueryStream> {
     let eval = session.eval_context(&config);
     let services = Arc::new(QueryServices {
         eval,
+        // Before the exchanges, since these have to write what they give back.
+        pages: SharedPages::new(&memory),
         batch_rows: config.batch_rows,
         workers: config.threads,
         shuffle: ShuffleStore::new(memory.clone(), &config.temp_dir),
@@ -387,6 +389,7 @@ async fn plan_facts(plan: &LogicalPlan, session: &Session, config: &Config, eval
         batch_rows: config.batch_rows,
         workers: config.threads,
         runtime_filters: Arc::new(NoRuntimeFilters),
+        shared: None,
         metrics: Arc::new(ScanMetrics::default()),
     };
     let mut facts = sample(plan, &**session.catalog(), &context).await?;

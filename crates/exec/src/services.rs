@@ -12,6 +12,8 @@ use firesteel_shuffle::ShuffleStore;
 use futures::channel::mpsc;
 use parking_lot::RwLock;
 
+use crate::pages::SharedPages;
+
 /// Everything that tasks use besides their plan.
 #[derive(Debug)]
 pub struct QueryServices {
@@ -25,6 +27,8 @@ pub struct QueryServices {
     pub memory: Arc<MemoryPool>,
     /// The exchanges of the query.
     pub shuffle: Arc<ShuffleStore>,
+    /// Pages that several scans of the query read.
+    pub pages: Arc<SharedPages>,
     /// Finds tables.
     pub tables: Arc<dyn TableResolver>,
     /// Filters that build sides have made.

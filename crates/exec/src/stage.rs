@@ -124,6 +124,7 @@ impl StageExecution {
             batch_rows: self.services.batch_rows,
             workers: self.services.workers,
             runtime_filters: self.services.filters.clone(),
+            shared: self.services.pages.columns(table.id),
             metrics: Arc::new(ScanMetrics::default()),
         };
         Ok(ScanQueue::new(provider.scan(request.clone())?, context))

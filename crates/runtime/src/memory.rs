@@ -260,6 +260,19 @@ impl Reservation {
         self.try_resize(self.bytes + bytes)
     }
 
+    /// Reserves `bytes` more if nobody has to give anything back for it; returns whether it did.
+    pub fn grow_if_room(&mut self, bytes: usize) -> bool {
+        let wanted = self.bytes + bytes;
+        if wanted > self.granted {
+            let granted = wanted.next_multiple_of(CHUNK);
+            if !self.pool.try_take(granted - self.granted) {
+                return false;
+            }
+            self.granted = granted;
+        }
+        self.try_resize(wanted).is_ok()
+    }
+
     /// Makes the reservation `bytes` large.
     ///
     /// Errors: as [`Reservation::try_grow`]. Shrinking never fails.
@@ -394,6 +407,23 @@ mod tests {
         assert_eq!((other.used(), own.0.lock().size()), (1 << 20, 0));
         assert!(sort.try_grow(2 << 20).is_err());
         assert_eq!(process.used(), 9 << 20, "all was given back, to no avail");
+    }
+
+    #[test]
+    fn what_grows_if_there_is_room_takes_nothing_from_others() {
+        let process = MemoryPool::root(10 << 20);
+        let query = process.child("query 1", None);
+        let mut held = query.reserve("Exchange");
+        held.try_grow(4 << 20).unwrap();
+        let keeper = Arc::new(Keeper(Mutex::new(held)));
+        let reclaim: Arc<dyn Reclaim> = keeper.clone();
+        query.register(&reclaim);
+        let mut pages = query.reserve("pages");
+        assert!(pages.grow_if_room(100) && pages.grow_if_room(5 << 20));
+        assert!(!pages.grow_if_room(1 << 20));
+        assert_eq!((pages.size(), keeper.0.lock().size()), (100 + (5 << 20), 4 << 20));
+        pages.free();
+        assert_eq!(process.used(), 4 << 20);
     }
 
     #[test]

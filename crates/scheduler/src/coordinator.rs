@@ -166,6 +166,9 @@ impl QueryCoordinator {
         for exchange in step.release {
             self.setup.services.shuffle.release(exchange);
         }
+        if let Some(readers) = step.readers {
+            self.setup.services.pages.share(readers);
+        }
         for stage in step.start {
             self.start_stage(stage)?;
         }
@@ -316,8 +319,12 @@ fn describe_scan(metrics: &firesteel_catalog::ScanMetrics) -> String {
         0 => String::new(),
         filters => format!(", useless runtime filters dropped {filters}"),
     };
+    let shared = match read(&metrics.pages_shared) {
+        0 => String::new(),
+        pages => format!(", pages of other scans {}", show::count(pages)),
+    };
     format!(
-        "rows decoded {}, rows pruned {}, row groups pruned {}, pages pruned {}, read {}{dropped}",
+        "rows decoded {}, rows pruned {}, row groups pruned {}, pages pruned {}, read {}{shared}{dropped}",
         show::count(read(&metrics.rows)),
         show::count(read(&metrics.rows_pruned)),
         show::count(read(&metrics.groups_pruned)),

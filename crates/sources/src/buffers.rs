@@ -41,6 +41,11 @@ impl PageBuffer {
         Self { bytes: found.unwrap_or_else(|| vec![0; wanted]), length }
     }
 
+    /// A buffer of its own of `length` bytes, for what is kept.
+    pub(crate) fn own(length: usize) -> Self {
+        Self { bytes: vec![0; length], length }
+    }
+
     /// Its bytes, to be written.
     pub(crate) fn filled(&mut self) -> &mut [u8] {
         &mut self.bytes[..self.length]

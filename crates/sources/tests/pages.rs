@@ -4,16 +4,20 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use common::data::{Shape, random, write};
 use common::{Numbers, OneFilter, all_columns, column, context, open, rows};
 use firesteel_catalog::runtime_filter::RuntimeFilter;
-use firesteel_catalog::{ScanContext, ScanRequest, TableProvider};
-use firesteel_common::{Batch, FilterId, Scalar};
+use firesteel_catalog::{
+    PageKey, PageStore, ScanContext, ScanMetrics, ScanRequest, SharedColumns, SharedPage, TableProvider,
+};
+use firesteel_common::{Batch, FilterId, Scalar, TableId};
 use firesteel_expr::{ColumnRef, Expr, op};
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use parquet::basic::Compression;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
 
 /// Small pages, those of strings smaller yet, so that pages of columns do not begin together.
 fn layout() -> WriterPropertiesBuilder {
@@ -116,6 +120,64 @@ fn runtime_filters_prune_pages() {
             all.columns().iter().map(|c| arrow::compute::take(c, kept.array(), None).unwrap()).collect();
         assert_eq!(found.columns(), wanted, "{name}");
         assert!(cx.metrics.pages_pruned.load(Ordering::Relaxed) > 100, "{name}");
+    }
+}
+
+/// Keeps everything.
+#[derive(Debug, Default)]
+struct Store(Mutex<HashMap<PageKey, SharedPage>>);
+
+impl PageStore for Store {
+    fn get(&self, key: &PageKey) -> Option<SharedPage> {
+        self.0.lock().unwrap().get(key).cloned()
+    }
+
+    fn keep(&self, key: PageKey, page: SharedPage, bytes: usize) {
+        assert!(bytes > 0);
+        self.0.lock().unwrap().insert(key, page);
+    }
+}
+
+#[test]
+fn pages_of_one_scan_serve_the_next() {
+    let mut numbers = Numbers(4242);
+    for (round, version) in
+        [(0, WriterVersion::PARQUET_1_0), (1, WriterVersion::PARQUET_2_0), (2, WriterVersion::PARQUET_1_0)]
+    {
+        let shape = Shape { rows: 5_000, nulls: [0, 20, 10][round], distinct: [40, 400, 5_000][round], sorted: false };
+        let batch = random(shape, &mut numbers);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.parquet");
+        let properties = layout().set_writer_version(version).set_compression(Compression::SNAPPY);
+        std::fs::write(&path, write(&batch, properties.build())).unwrap();
+        let table = open(&path);
+        let alone = context();
+        let all = rows(&*table, request_all(&*table), &alone);
+        let store = Arc::new(Store::default());
+        let columns = table.schema().len();
+        let scan = |keeps: bool, request: ScanRequest| {
+            let columns = Arc::new((0..columns).map(|column| (column, keeps)).collect());
+            let shared = SharedColumns { store: store.clone(), table: TableId(1), columns };
+            let cx = ScanContext { shared: Some(shared), batch_rows: 500, ..context() };
+            (rows(&*table, request, &cx), cx.metrics)
+        };
+        let read = |metrics: &ScanMetrics| metrics.bytes.load(Ordering::Relaxed);
+        let shared = |metrics: &ScanMetrics| metrics.pages_shared.load(Ordering::Relaxed);
+        // A scan that leaves out pages keeps those that it reads.
+        let filter = predicate(&*table, &all, &mut numbers, 1);
+        scan(true, request(&*table, vec![filter]));
+        let (found, first) = scan(true, request_all(&*table));
+        assert_eq!(found.columns(), all.columns(), "{shape:?}");
+        let (found, second) = scan(false, request_all(&*table));
+        assert_eq!(found.columns(), all.columns(), "{shape:?}");
+        assert!(shared(&second) > 20 && shared(&second) >= shared(&first), "{shape:?}");
+        assert!(read(&second) < read(&alone.metrics) && read(&second) <= read(&first), "{shape:?}");
+        for _ in 0..20 {
+            let filter = predicate(&*table, &all, &mut numbers, 2);
+            let (found, _) = scan(false, request(&*table, vec![filter.clone()]));
+            let wanted = rows(&*table, request(&*table, vec![filter.clone()]), &context());
+            assert_eq!(found.columns(), wanted.columns(), "{shape:?} {filter:?}");
+        }
     }
 }
 

@@ -32,6 +32,7 @@ fn time(label: &str, table: &dyn TableProvider, columns: &[&str], filters: Vec<E
         batch_rows: 8_192,
         workers: 2,
         runtime_filters: Arc::new(NoRuntimeFilters),
+        shared: None,
         metrics: Arc::default(),
     };
     let columns: Vec<_> = columns.iter().map(|c| column(table, c)).collect();

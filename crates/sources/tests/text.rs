@@ -34,6 +34,7 @@ fn rows(table: &dyn TableProvider) -> Result<Batch> {
         batch_rows: 1_000,
         workers: 1,
         runtime_filters: Arc::new(NoRuntimeFilters),
+        shared: None,
         metrics: Arc::default(),
     };
     let reference = |(i, f): (usize, &Field)| {

@@ -12,11 +12,13 @@ mod memory;
 mod notes;
 mod outgrown;
 mod pins;
+mod readers;
 mod urgency;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use firesteel_catalog::ColumnReaders;
 use firesteel_common::{Error, ExchangeId, ExchangeStats, NodeId, Result, StageId};
 use firesteel_expr::ColumnRef;
 use firesteel_plan::{Effect, LogicalPlan, Note, PhysicalOp, PhysicalPlan, Stage};
@@ -45,6 +47,8 @@ pub struct Step {
     pub cancel: Vec<StageId>,
     /// Exchanges that nobody reads any more.
     pub release: Vec<ExchangeId>,
+    /// How many scans that run or are still to run read each column, unless it is as it was.
+    pub readers: Option<ColumnReaders>,
     /// What was decided, and why.
     pub notes: Vec<Note>,
     /// Whether the stage that writes the result has been started: there will be no further steps.
@@ -165,6 +169,7 @@ impl StagePlanner {
         self.joins = joins;
         self.start_ready(&plan, cx, &mut step)?;
         self.drop_unread(&plan, &mut step);
+        step.readers = Some(self.readers(&plan, &step));
         if step.start.is_empty() && !self.is_running() {
             return Err(Error::internal("nothing runs and no stage can be started"));
         }

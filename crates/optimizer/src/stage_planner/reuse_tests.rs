@@ -82,3 +82,21 @@ fn an_excluded_rule_runs_both() {
     let step = query.step(&mut planner);
     assert!(!step.done && step.start.len() == 1);
 }
+
+#[test]
+fn scans_that_run_or_will_run_are_counted() {
+    for (reused, expected) in [(true, 1), (false, 2)] {
+        let excluded = ("spark.sql.adaptive.optimizer.excludedRules", if reused { "" } else { "ReuseExchange" });
+        let mut query = Query::new(&[("spark.sql.autoBroadcastJoinThreshold", "-1"), excluded]);
+        let plan = counts_twice(&mut query);
+        let mut planner = query.planner(plan);
+        let readers = query.step(&mut planner).readers.unwrap();
+        assert_eq!(readers.len(), 1);
+        let counts: Vec<usize> = readers.into_values().flat_map(|columns| columns.into_values()).collect();
+        assert_eq!(counts, [expected; 2], "reused {reused}");
+        query.finish(0, vec![100_000; 16]);
+        let readers = query.step(&mut planner).readers.unwrap();
+        let left: usize = readers.into_values().flat_map(|columns| columns.into_values()).sum();
+        assert_eq!(left, 2 * (expected - 1));
+    }
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
+use firesteel_catalog::SharedChunk;
 use firesteel_common::{Result, Scalar, Selection, SqlType, encoding};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -45,9 +46,10 @@ impl ColumnCursor {
         part: usize,
         ty: &SqlType,
         dictionaries: &Arc<Dictionaries>,
+        shared: Option<SharedChunk>,
     ) -> Result<Self> {
         if native::supports(file, column, chunk.group, ty) {
-            let cursor = NativeCursor::new(file, column, chunk, part, ty.clone(), dictionaries.clone())?;
+            let cursor = NativeCursor::new(file, column, chunk, part, ty.clone(), dictionaries.clone(), shared)?;
             return Ok(Self::Native(Box::new(cursor)));
         }
         Ok(Self::Generic(Box::new(GenericCursor {

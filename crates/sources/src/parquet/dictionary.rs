@@ -52,6 +52,17 @@ impl Dictionary {
             Self::Bytes(values) => values.len(),
         }
     }
+
+    /// Bytes that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Int32(values) => values.inner().capacity(),
+            Self::Int64(values) => values.inner().capacity(),
+            Self::Float(values) => values.inner().capacity(),
+            Self::Double(values) => values.inner().capacity(),
+            Self::Bytes(values) => values.get_buffer_memory_size(),
+        }
+    }
 }
 
 impl Dictionaries {
@@ -67,7 +78,7 @@ impl Dictionaries {
     }
 
     /// Adds one, unless another task was faster: all are to use the same, whose identity they compare.
-    pub(super) fn insert(&self, key: DictionaryKey, dictionary: Dictionary) -> Arc<Dictionary> {
+    pub(super) fn insert(&self, key: DictionaryKey, dictionary: Arc<Dictionary>) -> Arc<Dictionary> {
         let (part, group, leaf) = key;
         let mut held = self.held.lock();
         let at = held.iter().position(|(of, _)| *of == (part, group)).unwrap_or_else(|| {
@@ -81,7 +92,6 @@ impl Dictionaries {
         if let Some((_, found)) = dictionaries.iter().find(|(of, _)| *of == leaf) {
             return found.clone();
         }
-        let dictionary = Arc::new(dictionary);
         dictionaries.push((leaf, dictionary.clone()));
         dictionary
     }
@@ -176,7 +186,7 @@ mod tests {
     #[test]
     fn the_row_groups_begun_last_are_kept() {
         let dictionaries = Dictionaries::new(1);
-        let one = |value| Dictionary::Int32(vec![value].into());
+        let one = |value| Arc::new(Dictionary::Int32(vec![value].into()));
         let first = dictionaries.insert((0, 0, 5), one(1));
         assert!(Arc::ptr_eq(&first, &dictionaries.insert((0, 0, 5), one(2))), "the one that was there is used");
         dictionaries.insert((0, 0, 6), one(3));

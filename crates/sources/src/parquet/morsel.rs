@@ -228,7 +228,8 @@ fn cursor(plan: &ScanPlan, index: usize, column: usize, chunk: &ChunkRef, cx: &S
         Place::Stored(stored) => {
             let stored = &part.file.footer.columns[*stored];
             let ty = &plan.parts.fields[column].ty;
-            ColumnCursor::stored(&part.file, stored, chunk, index, ty, plan.dictionaries(cx))
+            let shared = cx.shared.as_ref().and_then(|shared| shared.chunk(column, index, chunk.group, &cx.metrics));
+            ColumnCursor::stored(&part.file, stored, chunk, index, ty, plan.dictionaries(cx), shared)
         }
     }
 }

@@ -11,6 +11,7 @@ use arrow::array::{Array, ArrayRef, NullBufferBuilder};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, TimeUnit};
 use bytes::Bytes;
+use firesteel_catalog::SharedChunk;
 use firesteel_common::{Result, SqlType};
 use parquet::basic::{Encoding, Type as PhysicalType};
 use parquet::column::page::Page;
@@ -137,10 +138,11 @@ impl NativeCursor {
         part: usize,
         ty: SqlType,
         dictionaries: Arc<Dictionaries>,
+        shared: Option<SharedChunk>,
     ) -> Result<Self> {
         let meta = file.metadata().row_group(chunk.group).column(column.leaf);
         Ok(Self {
-            pages: StoredPages::new(file, column, chunk)?,
+            pages: StoredPages::new(file, column, chunk, shared)?,
             dictionaries,
             key: (part, chunk.group, column.leaf),
             dictionary: None,
@@ -262,11 +264,20 @@ impl NativeCursor {
             self.dictionary = Some(known);
             return Ok(());
         }
-        let missing = || Damage("a page refers to a dictionary that is not there".to_string());
-        let (bytes, values) = self.pages.dictionary()?.ok_or_else(missing)?;
-        let dictionary = decode_dictionary(bytes, values, self.physical, &self.ty)?;
+        let dictionary = match self.pages.kept_dictionary() {
+            Some(kept) => kept,
+            None => self.read_dictionary()?,
+        };
         self.dictionary = Some(self.dictionaries.insert(self.key, dictionary));
         Ok(())
+    }
+
+    fn read_dictionary(&mut self) -> Result<Arc<Dictionary>, Damage> {
+        let missing = || Damage("a page refers to a dictionary that is not there".to_string());
+        let (bytes, values) = self.pages.dictionary()?.ok_or_else(missing)?;
+        let dictionary = Arc::new(decode_dictionary(bytes, values, self.physical, &self.ty)?);
+        self.pages.keep_dictionary(&dictionary);
+        Ok(dictionary)
     }
 
     fn load_page(&mut self) -> Result<(), Damage> {

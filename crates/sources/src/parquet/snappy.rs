@@ -30,14 +30,18 @@ const MAX_RATIO: usize = 22;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// Decompresses one or two pages.
-pub(crate) fn decompress(first: &[u8], second: Option<&[u8]>) -> Result<(Bytes, Option<Bytes>), Malformed> {
+/// Decompresses one or two pages, into buffers that `buffer` makes.
+pub(crate) fn decompress(
+    first: &[u8],
+    second: Option<&[u8]>,
+    buffer: fn(usize) -> PageBuffer,
+) -> Result<(Bytes, Option<Bytes>), Malformed> {
     let Some(second) = second else {
-        let (tags, mut buffer) = prepare(first)?;
+        let (tags, mut buffer) = prepare(first, buffer)?;
         Stream::new(tags, buffer.filled())?.run()?;
         return Ok((finished(buffer), None));
     };
-    let ((first_tags, mut first), (second_tags, mut second)) = (prepare(first)?, prepare(second)?);
+    let ((first_tags, mut first), (second_tags, mut second)) = (prepare(first, buffer)?, prepare(second, buffer)?);
     let mut one = Stream::new(first_tags, first.filled())?;
     let mut other = Stream::new(second_tags, second.filled())?;
     while one.has_window() && other.has_window() {
@@ -50,9 +54,9 @@ pub(crate) fn decompress(first: &[u8], second: Option<&[u8]>) -> Result<(Bytes, 
 }
 
 /// The tags of a page, and a buffer for what they make and [`SLACK`].
-fn prepare(src: &[u8]) -> Result<(&[u8], PageBuffer), Malformed> {
+fn prepare(src: &[u8], buffer: fn(usize) -> PageBuffer) -> Result<(&[u8], PageBuffer), Malformed> {
     let (length, start) = header(src)?;
-    Ok((&src[start..], PageBuffer::take(length + SLACK)))
+    Ok((&src[start..], buffer(length + SLACK)))
 }
 
 fn finished(mut buffer: PageBuffer) -> Bytes {
@@ -289,10 +293,14 @@ mod tests {
     /// malformed.
     fn check(src: &[u8], beside: &[u8]) -> Result<Vec<u8>, Malformed> {
         let expected = reference(src);
-        assert_eq!(decompress(src, None).map(|(one, _)| one.to_vec()), expected);
+        assert_eq!(decompress(src, None, PageBuffer::take).map(|(one, _)| one.to_vec()), expected);
         let other = reference(beside).unwrap();
         for turned in [false, true] {
-            let pair = if turned { decompress(beside, Some(src)) } else { decompress(src, Some(beside)) };
+            let pair = if turned {
+                decompress(beside, Some(src), PageBuffer::own)
+            } else {
+                decompress(src, Some(beside), PageBuffer::take)
+            };
             let pair = pair.map(|(one, two)| if turned { (two.unwrap(), one) } else { (one, two.unwrap()) });
             assert_eq!(
                 pair.map(|(one, two)| (one.to_vec(), two.to_vec())),
@@ -364,8 +372,12 @@ mod tests {
             damaged.truncate(damaged.len() - next() as usize % 8);
             let _ = check(&damaged, &compressed);
         }
-        assert_eq!(decompress(&[], None), Err(Malformed));
-        assert_eq!(decompress(&[0xff; 6], None), Err(Malformed));
-        assert_eq!(decompress(&[0xff, 0xff, 0xff, 0x7f, 0], None), Err(Malformed), "a length that no tag reaches");
+        assert_eq!(decompress(&[], None, PageBuffer::take), Err(Malformed));
+        assert_eq!(decompress(&[0xff; 6], None, PageBuffer::take), Err(Malformed));
+        assert_eq!(
+            decompress(&[0xff, 0xff, 0xff, 0x7f, 0], None, PageBuffer::take),
+            Err(Malformed),
+            "a length that no tag reaches"
+        );
     }
 }

@@ -5,21 +5,27 @@
 //! page is read and the next one will be too, both are decompressed, and one waits. That the next one will be
 //! read is assumed if it begins in rows that may be asked for, and no page has been left out so far: as long as
 //! every page had rows that passed the filters, the next one has.
+//!
+//! Of a column that several scans of a statement read, a page is taken from what another one has kept, and kept for the
+//! next one, if it shrinks enough that decompressing it is work.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use firesteel_catalog::SharedChunk;
 use firesteel_common::Result;
 use parquet::basic::Compression;
 use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::file::reader::SerializedPageReader;
 
 use super::column::ChunkRef;
+use super::dictionary::Dictionary;
 use super::file::{FileColumn, ParquetFile};
 use super::native::Damage;
 use super::pages::LiveRows;
 use super::rle::Truncated;
 use super::snappy;
+use crate::buffers::PageBuffer;
 use crate::storage::ByteSource;
 
 /// The pages of a column chunk.
@@ -34,9 +40,15 @@ pub(super) struct StoredPages {
     next_row: u64,
     /// Whether a page of rows that may be asked for was left out.
     left_out: bool,
+    /// Where pages are kept for other scans.
+    shared: Option<SharedChunk>,
 }
 
+/// A page is kept if its bytes are more than so many fourths of what is stored.
+const WORTH_KEEPING: usize = 5;
+
 /// A page.
+#[derive(Clone)]
 pub(super) struct StoredPage {
     /// Its header; its bytes may be compressed.
     pub(super) page: Page,
@@ -56,12 +68,30 @@ impl StoredPage {
     }
 }
 
+impl StoredPage {
+    /// Lets go of the compressed bytes, which nobody reads any more.
+    fn forget_stored(&mut self) {
+        match &mut self.page {
+            Page::DataPageV2 { buf, def_levels_byte_len, rep_levels_byte_len, .. } => {
+                let levels = *def_levels_byte_len as usize + *rep_levels_byte_len as usize;
+                *buf = Bytes::copy_from_slice(&buf[..levels.min(buf.len())]);
+            }
+            Page::DataPage { buf, .. } | Page::DictionaryPage { buf, .. } => *buf = Bytes::new(),
+        }
+    }
+}
+
 fn slice(bytes: &Bytes, start: usize) -> Result<Bytes, Damage> {
     if start > bytes.len() { Err(Truncated.into()) } else { Ok(bytes.slice(start..)) }
 }
 
 impl StoredPages {
-    pub(super) fn new(file: &ParquetFile, column: &FileColumn, chunk: &ChunkRef) -> Result<Self> {
+    pub(super) fn new(
+        file: &ParquetFile,
+        column: &FileColumn,
+        chunk: &ChunkRef,
+        shared: Option<SharedChunk>,
+    ) -> Result<Self> {
         let metadata = file.metadata();
         let group = metadata.row_group(chunk.group);
         let stored = group.column(column.leaf);
@@ -79,6 +109,7 @@ impl StoredPages {
             ahead: None,
             next_row: 0,
             left_out: false,
+            shared,
         })
     }
 
@@ -102,13 +133,57 @@ impl StoredPages {
         if let Some(page) = self.ahead.take() {
             return Ok(page);
         }
+        if let Some(kept) = self.shared.as_ref().and_then(|shared| shared.get::<StoredPage>(Some(self.next_row))) {
+            self.reader.skip_next_page()?;
+            self.next_row += u64::from(kept.page.num_values());
+            return Ok(StoredPage::clone(&kept));
+        }
+        let row = self.next_row;
         let page = self.read()?;
         let Some(stored) = self.compressed(&page)? else { return Ok(StoredPage { page, inflated: None }) };
+        let second_row = self.next_row;
         let second = if self.reads_on()? { Some(self.read()?) } else { None };
         let second_stored = second.as_ref().map(|page| self.compressed(page)).transpose()?.flatten();
-        let (first, inflated) = snappy::decompress(&stored, second_stored.as_deref())?;
-        self.ahead = second.map(|page| StoredPage { page, inflated });
-        Ok(StoredPage { page, inflated: Some(first) })
+        let (first, inflated) = snappy::decompress(&stored, second_stored.as_deref(), self.buffers())?;
+        if let Some(page) = second {
+            let page = StoredPage { page, inflated };
+            self.keep(second_row, &page);
+            self.ahead = Some(page);
+        }
+        let page = StoredPage { page, inflated: Some(first) };
+        self.keep(row, &page);
+        Ok(page)
+    }
+
+    /// Makes the buffers to decompress to: what is kept is not one that serves for the next page.
+    fn buffers(&self) -> fn(usize) -> PageBuffer {
+        if self.shared.as_ref().is_some_and(SharedChunk::keeps) { PageBuffer::own } else { PageBuffer::take }
+    }
+
+    /// Keeps the decompressed bytes of the page that begins at `row`, for other scans.
+    fn keep(&self, row: u64, page: &StoredPage) {
+        let (Some(shared), Some(inflated)) = (self.shared.as_ref().filter(|s| s.keeps()), &page.inflated) else {
+            return;
+        };
+        let stored = page.page.buffer();
+        if inflated.len() * 4 < stored.len() * WORTH_KEEPING {
+            return;
+        }
+        let mut kept = page.clone();
+        kept.forget_stored();
+        shared.keep(Some(row), Arc::new(kept), inflated.len());
+    }
+
+    /// The dictionary, if another scan has kept it.
+    pub(super) fn kept_dictionary(&self) -> Option<Arc<Dictionary>> {
+        self.shared.as_ref()?.get(None)
+    }
+
+    /// Keeps the dictionary for other scans.
+    pub(super) fn keep_dictionary(&self, dictionary: &Arc<Dictionary>) {
+        if let Some(shared) = self.shared.as_ref().filter(|s| s.keeps()) {
+            shared.keep(None, dictionary.clone(), dictionary.bytes());
+        }
     }
 
     /// The bytes of the dictionary, which was left out, and the number of its values.
@@ -116,7 +191,7 @@ impl StoredPages {
         let Some(page) = self.reader.take_deferred_dictionary()? else { return Ok(None) };
         let values = page.num_values() as usize;
         let bytes = match self.compressed(&page)? {
-            Some(stored) => snappy::decompress(&stored, None)?.0,
+            Some(stored) => snappy::decompress(&stored, None, self.buffers())?.0,
             None => page.buffer().clone(),
         };
         Ok(Some((bytes, values)))
@@ -133,7 +208,8 @@ impl StoredPages {
         if self.left_out || !self.next_is_live() {
             return Ok(false);
         }
-        Ok(self.reader.peek_next_page()?.is_some_and(|next| !next.is_dict))
+        let kept = self.shared.as_ref().is_some_and(|shared| shared.has(self.next_row));
+        Ok(!kept && self.reader.peek_next_page()?.is_some_and(|next| !next.is_dict))
     }
 
     /// Whether the next page begins in rows that may be asked for.

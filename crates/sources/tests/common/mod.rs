@@ -28,6 +28,7 @@ pub(crate) fn context() -> ScanContext {
         batch_rows: 4_000,
         workers: 2,
         runtime_filters: Arc::new(NoRuntimeFilters),
+        shared: None,
         metrics: Arc::default(),
     }
 }
