@@ -4,6 +4,7 @@ use arrow::array::ArrayRef;
 use firesteel_common::{Batch, Result};
 use firesteel_runtime::{CancelToken, Reservation};
 
+use super::buffer::{kept_bytes, own_bytes};
 use super::keys::{Entry, KeyEncoder, merged};
 use crate::gather::GatherPoint;
 
@@ -25,6 +26,14 @@ pub(crate) struct SortedSlice {
 }
 
 impl SortedRows {
+    /// Bytes of a row on average.
+    pub(crate) fn row_bytes(&self) -> usize {
+        let parts = self.batches.iter().zip(&self.keys).zip(&self.args);
+        let bytes =
+            parts.map(|((batch, keys), args)| kept_bytes(batch) + own_bytes(batch, keys) + own_bytes(batch, args));
+        bytes.sum::<usize>() / self.order.len().max(1)
+    }
+
     /// Lets the rows of all slices meet at `point`; the task that is to go on gets them all. `memory` is for these rows,
     /// and becomes that for what merging them needs.
     pub(crate) fn meet(

@@ -12,7 +12,6 @@ pub(crate) mod ranges;
 #[cfg(test)]
 mod tests;
 
-use arrow::array::ArrayRef;
 use firesteel_common::{Batch, Result, SqlType};
 use firesteel_expr::evaluator::{Evaluator, Layout};
 use firesteel_expr::{ColumnRef, SortKey};
@@ -30,13 +29,8 @@ pub struct SortOperator {
     types: Vec<SqlType>,
     /// Which of its columns are returned.
     kept: Vec<usize>,
-    batches: Vec<Batch>,
-    /// Key columns of each batch.
-    keys: Vec<Vec<ArrayRef>>,
-    rows: usize,
-    /// Places of the rows in order, once the input has ended.
-    order: Vec<Entry>,
-    /// Rows that were returned.
+    /// The rows, in order once the input has ended; so many of them were returned.
+    sorted: SortedRows,
     returned: usize,
     /// Where the slices of a partition meet.
     gather: Option<(GatherPoint<SortedSlice>, Reservation)>,
@@ -53,10 +47,7 @@ impl SortOperator {
             encoder: KeyEncoder::new(keys)?,
             types: input.iter().map(|c| c.ty.clone()).collect(),
             kept: (0..input.len()).collect(),
-            batches: Vec::new(),
-            keys: Vec::new(),
-            rows: 0,
-            order: Vec::new(),
+            sorted: SortedRows::default(),
             returned: 0,
             gather: None,
             reservation: cx.reserve("Sort"),
@@ -86,44 +77,38 @@ impl Operator for SortOperator {
         let batch = buffer::columns_at(&batch, &self.kept);
         let own = buffer::own_bytes(&batch, &keys);
         self.reservation.try_grow(buffer::kept_bytes(&batch) + own + batch.rows() * size_of::<Entry>())?;
-        self.rows += batch.rows();
-        self.batches.push(batch);
-        self.keys.push(keys);
+        self.sorted.batches.push(batch);
+        self.sorted.keys.push(keys);
+        self.sorted.args.push(Vec::new());
         Ok(())
     }
 
     fn next_output(&mut self) -> Result<Option<Batch>> {
         self.cancel.check()?;
-        let rows = self.batch_rows.min(self.order.len() - self.returned);
+        let SortedRows { batches, order, .. } = &self.sorted;
+        let rows = self.batch_rows.min(order.len() - self.returned);
         if rows == 0 {
             return Ok(None);
         }
-        let part = &self.order[self.returned..self.returned + rows];
-        let batch = buffer::gather(&self.batches, part)?;
+        let batch = buffer::gather(batches, &order[self.returned..self.returned + rows])?;
         self.returned += rows;
-        if self.returned == self.order.len() {
-            self.batches.clear();
-            self.order.clear();
-            self.returned = 0;
+        if self.returned == order.len() {
+            (self.sorted, self.returned) = (SortedRows::default(), 0);
             self.reservation.free();
         }
         Ok(Some(batch))
     }
 
     fn input_done(&mut self) -> Result<()> {
-        if self.rows > 0 {
-            self.order = keys::sorted(&self.encoder, &self.keys, &mut self.reservation, &self.cancel)?;
+        if !self.sorted.batches.is_empty() {
+            self.sorted.order = keys::sorted(&self.encoder, &self.sorted.keys, &mut self.reservation, &self.cancel)?;
         }
-        let keys = std::mem::take(&mut self.keys);
-        let Some(gather) = self.gather.take() else { return Ok(()) };
-        let own = SortedRows {
-            batches: std::mem::take(&mut self.batches),
-            keys,
-            args: Vec::new(),
-            order: std::mem::take(&mut self.order),
-        };
-        let met = own.meet(gather, &mut self.reservation, &self.encoder, &self.cancel)?;
-        SortedRows { batches: self.batches, order: self.order, .. } = met.unwrap_or_default();
+        if let Some(gather) = self.gather.take() {
+            let own = std::mem::take(&mut self.sorted);
+            self.sorted = own.meet(gather, &mut self.reservation, &self.encoder, &self.cancel)?.unwrap_or_default();
+        }
+        // They are in order now.
+        self.sorted.keys.clear();
         Ok(())
     }
 }

@@ -32,34 +32,44 @@ pub(super) struct FrameAggregate<'a> {
     pub(super) args: &'a [ArrayRef],
     pub(super) filter: Option<&'a BooleanArray>,
     pub(super) partitions: &'a Segments,
+    /// For running frames, the state of the rows of the first partition that are not among these; empty if there are
+    /// none.
+    pub(super) before: &'a [ArrayRef],
+    /// Whether the last partition goes on, so that its state is wanted.
+    pub(super) goes_on: bool,
     pub(super) eval: &'a EvalContext,
 }
 
 impl FrameAggregate<'_> {
-    /// The result of each row.
-    pub(super) fn compute(&self, frames: &Segments) -> Result<ArrayRef> {
+    /// The result of each row; and the state after the last one, if the partition goes on.
+    pub(super) fn compute(&self, frames: &Segments) -> Result<(ArrayRef, Vec<ArrayRef>)> {
         let (distinct, frame_of_row) = distinct(frames);
-        let results = self.results(&distinct).at(self.call.span)?;
+        let (results, state) = self.results(&distinct).at(self.call.span)?;
         if distinct.len() == frames.len() {
-            return Ok(results);
+            return Ok((results, state));
         }
-        Ok(take(&results, &UInt32Array::from(frame_of_row), None)?)
+        Ok((take(&results, &UInt32Array::from(frame_of_row), None)?, state))
     }
 
-    fn results(&self, frames: &Segments) -> Result<ArrayRef> {
+    fn results(&self, frames: &Segments) -> Result<(ArrayRef, Vec<ArrayRef>)> {
         let rows = self.partitions.len();
         let seen: usize = (0..frames.len()).map(|f| (frames.ends[f] - frames.starts[f]) as usize).sum();
         // Sums of floats depend on their order, so they are added row by row while that is bearable.
         let is_ordered = self.call.args.iter().any(|e| e.ty().is_float());
-        if seen <= rows.saturating_mul(DIRECT) || (is_ordered && seen <= rows.saturating_mul(DIRECT_ORDERED)) {
-            self.directly(frames, seen)
-        } else if !self.is_running(frames) {
-            self.by_blocks(frames)
-        } else if is_ordered {
-            self.row_by_row(frames)
-        } else {
-            self.running(frames)
+        if self.goes_on || !self.before.is_empty() {
+            return if is_ordered { self.row_by_row(frames) } else { self.running(frames) };
         }
+        let results =
+            if seen <= rows.saturating_mul(DIRECT) || (is_ordered && seen <= rows.saturating_mul(DIRECT_ORDERED)) {
+                self.directly(frames, seen)
+            } else if !self.is_running(frames) {
+                self.by_blocks(frames)
+            } else if is_ordered {
+                return self.row_by_row(frames);
+            } else {
+                return self.running(frames);
+            };
+        Ok((results?, Vec::new()))
     }
 
     /// Whether every frame starts with its partition.
@@ -104,8 +114,11 @@ impl FrameAggregate<'_> {
     }
 
     /// For running frames: the result so far after each row.
-    fn row_by_row(&self, frames: &Segments) -> Result<ArrayRef> {
+    fn row_by_row(&self, frames: &Segments) -> Result<(ArrayRef, Vec<ArrayRef>)> {
         let mut accumulator = self.accumulator(1)?;
+        if !self.before.is_empty() {
+            accumulator.merge(&[0], self.before)?;
+        }
         let mut results = Vec::with_capacity(frames.len());
         let (mut first, mut next) = (0, 0);
         for frame in 0..frames.len() {
@@ -122,11 +135,12 @@ impl FrameAggregate<'_> {
             results.push(accumulator.finish(0, 1)?);
         }
         let results: Vec<&dyn Array> = results.iter().map(|r| r.as_ref()).collect();
-        Ok(concat(&results)?)
+        let state = if self.goes_on { accumulator.states(0, 1)? } else { Vec::new() };
+        Ok((concat(&results)?, state))
     }
 
     /// For running frames: the states of what each frame adds to the one before, scanned.
-    fn running(&self, frames: &Segments) -> Result<ArrayRef> {
+    fn running(&self, frames: &Segments) -> Result<(ArrayRef, Vec<ArrayRef>)> {
         let count = frames.len();
         let (mut groups, mut places) = (Vec::new(), Vec::new());
         let mut next = 0;
@@ -138,6 +152,10 @@ impl FrameAggregate<'_> {
             next = end;
         }
         let mut added = self.accumulator(count)?;
+        if !self.before.is_empty() {
+            // First, since the order of rows may matter.
+            added.merge(&[0], self.before)?;
+        }
         let rows = UInt32Array::from(places);
         let filter = self.filter.map(|f| take(f, &rows, None)).transpose()?;
         added.update(&groups, &take_all(self.args, &rows)?, filter.as_ref().and_then(|f| f.as_boolean_opt()))?;
@@ -145,7 +163,9 @@ impl FrameAggregate<'_> {
         let states = scan(states, &frames.starts, &|groups| self.accumulator(groups))?;
         let mut results = self.accumulator(count)?;
         results.merge(&(0..count as u32).collect::<Vec<_>>(), &states)?;
-        results.finish(0, count)
+        let last = |state: &ArrayRef| take(state, &UInt32Array::from(vec![count as u32 - 1]), None);
+        let state = if self.goes_on { states.iter().map(last).collect::<Result<_, _>>()? } else { Vec::new() };
+        Ok((results.finish(0, count)?, state))
     }
 
     fn by_blocks(&self, frames: &Segments) -> Result<ArrayRef> {

@@ -1,6 +1,8 @@
 //! Which rows each row sees: partitions, peers and frames, all as positions in the sorted rows.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
+use std::rc::Rc;
 
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
 use arrow::compute::partition;
@@ -41,18 +43,35 @@ impl Segments {
     }
 }
 
-/// What frames are computed from.
-pub(super) struct FrameInput<'a> {
-    pub(super) partitions: &'a Segments,
-    pub(super) peers: &'a Segments,
+/// The frames of sorted rows.
+pub(super) struct Frames<'a> {
+    pub(super) partitions: Segments,
+    /// `None` if they are the partitions.
+    pub(super) peers: Option<Segments>,
     /// The ordering key, if there is exactly one: values, type, ascending.
-    pub(super) key: Option<(&'a ArrayRef, &'a SqlType, bool)>,
+    pub(super) key: Option<(&'a ArrayRef, SqlType, bool)>,
     pub(super) eval: &'a EvalContext,
+    /// Those that were asked for, since calls often have the same.
+    pub(super) known: RefCell<Vec<(Frame, Rc<Segments>)>>,
 }
 
-impl FrameInput<'_> {
+impl Frames<'_> {
+    pub(super) fn peers(&self) -> &Segments {
+        self.peers.as_ref().unwrap_or(&self.partitions)
+    }
+
     /// The frame of each row; where it is empty, start and end are equal.
-    pub(super) fn frames(&self, frame: &Frame) -> Result<Segments> {
+    pub(super) fn of(&self, frame: &Frame) -> Result<Rc<Segments>> {
+        let known = self.known.borrow().iter().find(|(known, _)| known == frame).map(|(_, rows)| rows.clone());
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let rows = Rc::new(self.compute(frame)?);
+        self.known.borrow_mut().push((frame.clone(), rows.clone()));
+        Ok(rows)
+    }
+
+    fn compute(&self, frame: &Frame) -> Result<Segments> {
         let starts = self.bound(frame.unit, &frame.start, true)?;
         let mut ends = self.bound(frame.unit, &frame.end, false)?;
         ends.iter_mut().zip(&starts).for_each(|(end, start)| *end = (*end).max(*start));
@@ -63,8 +82,8 @@ impl FrameInput<'_> {
     fn bound(&self, unit: FrameUnit, bound: &FrameBound, is_start: bool) -> Result<Vec<u32>> {
         let pick = |segments: &Segments| if is_start { segments.starts.clone() } else { segments.ends.clone() };
         match (unit, bound) {
-            (_, FrameBound::Unbounded) => Ok(pick(self.partitions)),
-            (FrameUnit::Range, FrameBound::CurrentRow) => Ok(pick(self.peers)),
+            (_, FrameBound::Unbounded) => Ok(pick(&self.partitions)),
+            (FrameUnit::Range, FrameBound::CurrentRow) => Ok(pick(self.peers())),
             (FrameUnit::Rows, FrameBound::CurrentRow) => Ok(self.by_rows(0, is_start)),
             (FrameUnit::Rows, FrameBound::Preceding(n)) => Ok(self.by_rows(-count(n)?, is_start)),
             (FrameUnit::Rows, FrameBound::Following(n)) => Ok(self.by_rows(count(n)?, is_start)),
@@ -83,11 +102,11 @@ impl FrameInput<'_> {
     }
 
     fn by_value(&self, distance: &Scalar, preceding: bool, is_start: bool) -> Result<Vec<u32>> {
-        let Some((column, ty, ascending)) = self.key else {
+        let Some((column, ty, ascending)) = &self.key else {
             return Err(Error::internal("a RANGE frame with a distance needs exactly one ordering key"));
         };
         // Preceding rows have smaller keys if the order ascends.
-        let keys = Keys::new(column, ty, distance, preceding == ascending, self.eval)?;
+        let keys = Keys::new(column, ty, distance, preceding == *ascending, self.eval)?;
         let nulls = column.logical_nulls();
         let is_null = |row: usize| nulls.as_ref().is_some_and(|n| n.is_null(row));
         let mut bounds = Vec::with_capacity(column.len());
@@ -103,14 +122,14 @@ impl FrameInput<'_> {
             }
             bounds.push(if is_null(row) {
                 // No distance from NULL: the frame ends at the peers.
-                if is_start { self.peers.starts[row] } else { self.peers.ends[row] }
+                if is_start { self.peers().starts[row] } else { self.peers().ends[row] }
             } else {
                 let (mut low, mut high) = values;
                 // The first row of the frame, or the first after it.
                 while low < high {
                     let middle = low + (high - low) / 2;
                     let order = keys.compare(middle, row);
-                    let order = if ascending { order } else { order.reverse() };
+                    let order = if *ascending { order } else { order.reverse() };
                     let before = if is_start { order == Ordering::Less } else { order != Ordering::Greater };
                     if before {
                         low = middle + 1;

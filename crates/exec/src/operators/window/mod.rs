@@ -15,13 +15,14 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray};
 use firesteel_common::{Batch, Error, Result, ResultExt, SqlType, encoding};
 use firesteel_expr::evaluator::{Evaluator, Layout};
-use firesteel_expr::{ColumnRef, EvalContext, Expr, Frame, FrameUnit, SortKey, WindowCall, WindowFunction};
+use firesteel_expr::{ColumnRef, EvalContext, Expr, FrameUnit, SortKey, WindowCall, WindowFunction};
 use firesteel_runtime::{CancelToken, Reservation};
 
 use super::sort::buffer::{columns_at, gather, gather_column, kept_bytes, own_bytes, places_of, retain};
@@ -30,8 +31,8 @@ use super::sort::keys::{Entry, KeyEncoder, sorted};
 use crate::gather::GatherPoint;
 use crate::{Operator, TaskContext};
 use aggregates::FrameAggregate;
-use chunk::{Before, Ranks};
-use frames::{FrameInput, Segments};
+use chunk::{Before, Carried, Cut, Margin, Ranks};
+use frames::{Frames, Segments};
 use values::Values;
 
 /// The operator of [`firesteel_plan::PhysicalOp::Window`].
@@ -44,20 +45,19 @@ pub struct WindowOperator {
     calls: Vec<WindowCall>,
     /// So many of the first keys matter for where partitions and, if a call asks, peers end.
     seen_keys: usize,
-    /// Whether every call can go on from the row before a chunk, of which this is known.
-    goes_on: bool,
+    /// Where a chunk may end, how many rows around it are computed with it, and what is known of the row before.
+    cut: Cut,
+    margin: Margin,
     before: Before,
+    carried: Carried,
     types: Vec<SqlType>,
     /// Which columns of the input are returned.
     kept: Vec<usize>,
-    batches: Vec<Batch>,
-    /// Of each batch what the evaluator gives: the sort keys, and what the calls read.
-    keys: Vec<Vec<ArrayRef>>,
-    args: Vec<Vec<ArrayRef>>,
-    rows: usize,
-    /// Places of the rows in order, once the input has ended; those before `next` have been computed.
-    order: Vec<Entry>,
+    /// The rows, in order once the input has ended; those before `next` have been computed.
+    sorted: SortedRows,
     next: usize,
+    /// Bytes of a row.
+    width: usize,
     /// The rows of some partitions with the results; those from `returned` on are still to be returned.
     chunk: Option<Batch>,
     returned: usize,
@@ -94,6 +94,8 @@ impl WindowOperator {
                 return Err(Error::unsupported("DISTINCT window functions are not supported.").at(call.span));
             }
         }
+        let cut = calls.iter().map(chunk::cut).max().unwrap_or(Cut::Anywhere);
+        let margins = calls.iter().filter_map(chunk::margin).filter(|_| cut != Cut::Partitions);
         Ok(Self {
             evaluator: Evaluator::compile(&exprs, &Layout::new(input), &cx.eval)?,
             encoder: KeyEncoder::from_types(by_partition.chain(by_order).collect())?,
@@ -101,16 +103,15 @@ impl WindowOperator {
             order_by: order_by.to_vec(),
             calls: calls.to_vec(),
             seen_keys: partition_by.len() + if calls.iter().any(sees_peers) { order_by.len() } else { 0 },
-            goes_on: calls.iter().all(chunk::goes_on),
+            cut,
+            margin: margins.fold(Margin::default(), Margin::max),
             before: Before::default(),
+            carried: Carried::new(),
             types: input.iter().map(|c| c.ty.clone()).collect(),
             kept: (0..input.len()).collect(),
-            batches: Vec::new(),
-            keys: Vec::new(),
-            args: Vec::new(),
-            rows: 0,
-            order: Vec::new(),
+            sorted: SortedRows::default(),
             next: 0,
+            width: 0,
             chunk: None,
             returned: 0,
             gather: None,
@@ -139,18 +140,20 @@ impl WindowOperator {
     fn compute(&mut self) -> Result<Batch> {
         self.cancel.check()?;
         let end = self.chunk_end()?;
-        let rows = end - self.next;
+        let (rows, lead) = (end - self.next, self.margin.before.min(self.next));
+        let places = self.next - lead..self.sorted.order.len().min(end + self.margin.after);
         let calls: usize = self.calls.iter().map(|call| call_bytes(&call.function)).sum();
-        let width = self.reservation.size() / self.rows.max(1) + ROW_BYTES + calls;
-        self.chunk_reservation.try_resize(rows * width)?;
-        self.before = self.before()?;
-        let places = &self.order[self.next..end];
-        let mut columns = gather(&self.batches, places)?.columns().to_vec();
-        let keys = self.gather_own(&self.keys, self.seen_keys, &columns, places)?;
-        let args = self.gather_own(&self.args, self.args.first().map_or(0, Vec::len), &columns, places)?;
-        let (results, before) = self.results(&keys, &args, rows)?;
-        columns.extend(results);
-        (self.next, self.before) = (end, before);
+        self.chunk_reservation.try_resize(places.len() * (self.width + ROW_BYTES + calls))?;
+        let places = &self.sorted.order[places];
+        let SortedRows { batches, keys, args, .. } = &self.sorted;
+        let columns = gather(batches, places)?.columns().to_vec();
+        let keys = self.gather_own(keys, self.seen_keys, &columns, places)?;
+        let args = self.gather_own(args, args.first().map_or(0, Vec::len), &columns, places)?;
+        let around = View { keys, args, rows: places.len() };
+        let (goes_on, is_peer) = self.goes_on_at(end)?;
+        let (results, before, carried) = self.results(&around, lead..lead + rows, goes_on, is_peer)?;
+        (self.next, self.before, self.carried) = (end, before, carried);
+        let columns = columns.iter().map(|column| column.slice(lead, rows)).chain(results).collect();
         Ok(Batch::new(columns, rows))
     }
 
@@ -165,7 +168,7 @@ impl WindowOperator {
     ) -> Result<Vec<ArrayRef>> {
         let gather = |i: usize| {
             let is_column = |c: &usize| {
-                self.batches.iter().zip(parts).all(|(batch, part)| Arc::ptr_eq(&batch.columns()[*c], &part[i]))
+                self.sorted.batches.iter().zip(parts).all(|(batch, part)| Arc::ptr_eq(&batch.columns()[*c], &part[i]))
             };
             match (0..gathered.len()).find(is_column) {
                 Some(column) => Ok(gathered[column].clone()),
@@ -175,67 +178,105 @@ impl WindowOperator {
         (0..count).map(gather).collect()
     }
 
-    /// The column of each call, from sorted keys and arguments; and what the next chunk is to know of the last row.
-    fn results(&self, keys: &[ArrayRef], args: &[ArrayRef], rows: usize) -> Result<(Vec<ArrayRef>, Before)> {
-        let partitions = Segments::of(&keys[..self.partition_by], rows)?;
-        // Without ORDER BY all rows of a partition are peers; where nobody asks, it does not matter.
-        let peers = self.calls.iter().any(sees_peers).then(|| Segments::of(keys, rows)).transpose()?;
-        let peers = peers.as_ref().unwrap_or(&partitions);
-        let order_keys = &keys[self.partition_by..];
-        let order_types: Vec<SqlType> = self.order_by.iter().map(|k| k.expr.ty()).collect();
-        let key = match (order_keys, order_types.as_slice(), self.order_by.as_slice()) {
-            ([column], [ty], [key]) => Some((column, ty, key.ascending)),
-            _ => None,
-        };
-        let ranks = Ranks { partitions: &partitions, peers, before: self.before };
-        let input = FrameInput { partitions: &partitions, peers, key, eval: &self.eval };
-        let mut frames: HashMap<&Frame, Segments> = HashMap::new();
+    /// The column of each call for the rows `chunk` of `around`; and what the next chunk is to know of the last row, if
+    /// its partition `goes_on` there.
+    fn results(
+        &self,
+        around: &View,
+        chunk: Range<usize>,
+        goes_on: bool,
+        is_peer: bool,
+    ) -> Result<(Vec<ArrayRef>, Before, Carried)> {
+        let rows = around.slice(chunk.clone());
+        let own = self.frames(&rows)?;
+        let wide = if rows.rows == around.rows { None } else { Some(self.frames(around)?) };
+        let ranks = Ranks { partitions: &own.partitions, peers: own.peers(), before: self.before };
         let mut results = Vec::with_capacity(self.calls.len());
+        let mut carried = Carried::new();
         let mut next = 0;
-        for call in &self.calls {
+        for (i, call) in self.calls.iter().enumerate() {
             self.cancel.check()?;
-            let own = &args[next..next + call.args().len()];
-            next += own.len();
-            if let Some(ranks) = values::rank(&call.function, &ranks) {
-                results.push(typed(ranks, call.ty())?);
-                continue;
-            }
-            if !frames.contains_key(&call.frame) {
-                frames.insert(&call.frame, input.frames(&call.frame).at(call.span)?);
-            }
-            let frame = frames.get(&call.frame).ok_or_else(|| Error::internal("no frame"))?;
-            let result = self.by_frame(call, own, &partitions, frame).at(call.span)?;
-            results.push(typed(result, call.ty())?);
+            let args = next..next + call.args().len();
+            next = args.end;
+            let mut state = Vec::new();
+            let result = match (values::rank(&call.function, &ranks), &wide) {
+                (Some(ranks), _) => ranks,
+                (None, Some(wide)) if chunk::margin(call).is_some() => {
+                    let result = self.by_frame(call, &around.args[args], wide, &[], false).at(call.span)?.0;
+                    result.slice(chunk.start, chunk.len())
+                }
+                _ => {
+                    let running = self.cut != Cut::Partitions && chunk::is_running(&call.frame);
+                    let before = self.carried.get(i).map_or(&[][..], Vec::as_slice);
+                    let result = self.by_frame(call, &rows.args[args], &own, before, running && goes_on);
+                    let result = result.at(call.span)?;
+                    state = result.1;
+                    result.0
+                }
+            };
+            results.push(encoding::canonical(&result, call.ty())?);
+            carried.push(state);
         }
-        Ok((results, if self.goes_on { ranks.last() } else { Before::default() }))
+        let before = if goes_on { ranks.last(is_peer) } else { Before::default() };
+        Ok((results, before, carried))
     }
 
+    /// Partitions and peers of sorted rows.
+    fn frames<'a>(&'a self, rows: &'a View) -> Result<Frames<'a>> {
+        let partitions = Segments::of(&rows.keys[..self.partition_by], rows.rows)?;
+        // Without ORDER BY all rows of a partition are peers; where nobody asks, it does not matter.
+        let peers = self.calls.iter().any(sees_peers).then(|| Segments::of(&rows.keys, rows.rows)).transpose()?;
+        let key = match (&rows.keys[self.partition_by..], self.order_by.as_slice()) {
+            ([column], [key]) => Some((column, key.expr.ty(), key.ascending)),
+            _ => None,
+        };
+        Ok(Frames { partitions, peers, key, eval: &self.eval, known: RefCell::default() })
+    }
+
+    /// The results of a call that sees a frame, and the state that it carries on.
     fn by_frame(
         &self,
         call: &WindowCall,
         args: &[ArrayRef],
-        partitions: &Segments,
-        frames: &Segments,
-    ) -> Result<ArrayRef> {
-        match (&call.function, args) {
+        rows: &Frames<'_>,
+        before: &[ArrayRef],
+        goes_on: bool,
+    ) -> Result<(ArrayRef, Vec<ArrayRef>)> {
+        let frames = rows.of(&call.frame)?;
+        let result = match (&call.function, args) {
             (WindowFunction::Aggregate(aggregate), _) => {
                 let (args, filter) = args.split_at(aggregate.args.len());
                 let filter = filter.first().and_then(|f| f.as_boolean_opt());
-                FrameAggregate { call: aggregate, args, filter, partitions, eval: &self.eval }.compute(frames)
+                let partitions = &rows.partitions;
+                let eval = &self.eval;
+                let aggregate = FrameAggregate { call: aggregate, args, filter, partitions, before, goes_on, eval };
+                return aggregate.compute(&frames);
             }
             (WindowFunction::Shift { offset, default, ignore_nulls, .. }, [value]) => {
-                Values::new(value, *ignore_nulls).shift(*offset, default, call.ty(), partitions)
+                Values::new(value, *ignore_nulls).shift(*offset, default, call.ty(), &rows.partitions)
             }
-            (WindowFunction::Nth { n, ignore_nulls, .. }, [value]) => Values::new(value, *ignore_nulls).nth(*n, frames),
-            (WindowFunction::Last { ignore_nulls, .. }, [value]) => Values::new(value, *ignore_nulls).last(frames),
+            (WindowFunction::Nth { n, ignore_nulls, .. }, [value]) => {
+                Values::new(value, *ignore_nulls).nth(*n, &frames)
+            }
+            (WindowFunction::Last { ignore_nulls, .. }, [value]) => Values::new(value, *ignore_nulls).last(&frames),
             _ => Err(Error::internal(format!("no window function {call}"))),
-        }
+        };
+        Ok((result?, Vec::new()))
     }
 }
 
-/// `column` in the encoding of `ty`.
-fn typed(column: ArrayRef, ty: &SqlType) -> Result<ArrayRef> {
-    encoding::canonical(&column, ty)
+/// Sorted rows: keys, as far as they are seen, and arguments.
+struct View {
+    keys: Vec<ArrayRef>,
+    args: Vec<ArrayRef>,
+    rows: usize,
+}
+
+impl View {
+    fn slice(&self, rows: Range<usize>) -> Self {
+        let slice = |columns: &[ArrayRef]| columns.iter().map(|c| c.slice(rows.start, rows.len())).collect();
+        Self { keys: slice(&self.keys), args: slice(&self.args), rows: rows.len() }
+    }
 }
 
 /// Whether it matters for a call which rows are equal in the order.
@@ -269,10 +310,9 @@ impl Operator for WindowOperator {
         let own_args: Vec<ArrayRef> = args.iter().filter(|arg| !is_key(arg)).cloned().collect();
         let own = own_bytes(&batch, &keys) + own_bytes(&batch, &own_args);
         self.reservation.try_grow(kept_bytes(&batch) + own + batch.rows() * size_of::<Entry>())?;
-        self.rows += batch.rows();
-        self.batches.push(batch);
-        self.keys.push(keys);
-        self.args.push(args);
+        self.sorted.batches.push(batch);
+        self.sorted.keys.push(keys);
+        self.sorted.args.push(args);
         Ok(())
     }
 
@@ -287,13 +327,10 @@ impl Operator for WindowOperator {
                 }
                 (self.chunk, self.returned) = (None, 0);
             }
-            if self.next == self.order.len() {
+            if self.next == self.sorted.order.len() {
                 if self.next > 0 {
-                    self.batches.clear();
-                    self.keys.clear();
-                    self.args.clear();
-                    (self.order, self.next) = (Vec::new(), 0);
-                    self.before = Before::default();
+                    (self.sorted, self.next) = (SortedRows::default(), 0);
+                    (self.before, self.carried) = (Before::default(), Carried::new());
                     self.chunk_reservation.free();
                     self.reservation.free();
                 }
@@ -304,25 +341,20 @@ impl Operator for WindowOperator {
     }
 
     fn input_done(&mut self) -> Result<()> {
-        self.order = if self.partition_by + self.order_by.len() > 0 {
-            sorted(&self.encoder, &self.keys, &mut self.reservation, &self.cancel)?
+        self.sorted.order = if self.partition_by + self.order_by.len() > 0 {
+            sorted(&self.encoder, &self.sorted.keys, &mut self.reservation, &self.cancel)?
         } else {
             let of = |(batch, rows): (usize, &Batch)| {
                 (0..rows.rows()).map(move |row| Entry { prefix: 0, batch: batch as u32, row: row as u32 })
             };
-            self.batches.iter().enumerate().flat_map(of).collect()
+            self.sorted.batches.iter().enumerate().flat_map(of).collect()
         };
-        let Some(gather) = self.gather.take() else { return Ok(()) };
-        let own = SortedRows {
-            batches: std::mem::take(&mut self.batches),
-            keys: std::mem::take(&mut self.keys),
-            args: std::mem::take(&mut self.args),
-            order: std::mem::take(&mut self.order),
-        };
-        let met = own.meet(gather, &mut self.reservation, &self.encoder, &self.cancel)?;
-        SortedRows { batches: self.batches, keys: self.keys, args: self.args, order: self.order } =
-            met.unwrap_or_default();
-        self.rows = self.order.len();
+        if let Some(gather) = self.gather.take() {
+            let own = std::mem::take(&mut self.sorted);
+            let met = own.meet(gather, &mut self.reservation, &self.encoder, &self.cancel)?;
+            self.sorted = met.unwrap_or_default();
+        }
+        self.width = self.sorted.row_bytes();
         Ok(())
     }
 }

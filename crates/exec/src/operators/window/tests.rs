@@ -303,3 +303,93 @@ fn ranks_go_on_from_chunk_to_chunk() {
         assert_eq!(row, [*p, number, peers * 3 + 1, peers + 1], "row {i}");
     }
 }
+
+/// The results of `calls` over `batch` (partition, order, value), row by row in the order of both.
+fn by_row(calls: &[WindowCall], batch: &Batch, cx: &TaskContext) -> Vec<String> {
+    let input = columns(&[SqlType::Int, SqlType::Int, SqlType::BigInt]);
+    let by = [Expr::Column(input[0].clone())];
+    let mut operator = WindowOperator::new(&by, &[key(&input[1], true, true)], calls, &input, cx).unwrap();
+    text(&run(&mut operator, vec![batch.clone()]))
+}
+
+#[test]
+fn calls_that_go_on_agree_with_those_that_see_whole_partitions() {
+    use FrameBound::{CurrentRow, Following, Preceding, Unbounded};
+    let n = |n: i64| Scalar::BigInt(n);
+    let chunk = 1 << 16;
+    // Ends of partitions before, at and behind the ends of chunks; the order is total, so that rows are comparable.
+    let sizes = [chunk - 1, 3, chunk + 2, 1, 2 * chunk, 70_000, 5];
+    let rows: Vec<(i32, i32)> = sizes.iter().zip(0..).flat_map(|(size, p)| (0..*size).map(move |i| (p, i))).collect();
+    let of = |f: fn(&(i32, i32)) -> i32| -> ArrayRef { Arc::new(Int32Array::from_iter_values(rows.iter().map(f))) };
+    let values = rows.iter().map(|(p, i)| (i % 7 != 3).then(|| i64::from(p * 31 + i * 17 % 101)));
+    let batch = Batch::new(vec![of(|r| r.0), of(|r| r.1), Arc::new(Int64Array::from_iter(values))], rows.len());
+    let cx = task();
+    let input = columns(&[SqlType::Int, SqlType::Int, SqlType::BigInt]);
+    let value = Expr::Column(input[2].clone());
+    let by_rows = |start, end| frame(FrameUnit::Rows, start, end);
+    let shift = |offset| WindowFunction::Shift {
+        value: value.clone(),
+        offset,
+        default: Scalar::BigInt(-1),
+        ignore_nulls: false,
+    };
+    let running = by_rows(Unbounded, CurrentRow);
+    let calls = vec![
+        window_call(WindowFunction::RowNumber, Frame::whole(), SqlType::Int),
+        aggregate("sum", Some(&input[2]), running.clone(), &cx),
+        aggregate("sum", Some(&input[2]), Frame::running(), &cx),
+        aggregate("min", Some(&input[2]), running.clone(), &cx),
+        aggregate("count", Some(&input[2]), by_rows(Preceding(n(5)), Following(n(2))), &cx),
+        aggregate("max", Some(&input[2]), by_rows(Preceding(n(300)), Preceding(n(100))), &cx),
+        window_call(shift(3), Frame::whole(), SqlType::BigInt),
+        window_call(shift(-2), Frame::whole(), SqlType::BigInt),
+        window_call(
+            WindowFunction::Nth { value: value.clone(), n: 2, ignore_nulls: true },
+            by_rows(Preceding(n(2)), Following(n(1))),
+            SqlType::BigInt,
+        ),
+        window_call(
+            WindowFunction::Last { value: value.clone(), ignore_nulls: false },
+            Frame::running(),
+            SqlType::BigInt,
+        ),
+    ];
+    let pieces = by_row(&calls, &batch, &cx);
+    // One call that needs whole partitions keeps all of them whole.
+    let ntile = window_call(WindowFunction::Ntile(4), Frame::whole(), SqlType::Int);
+    let whole = by_row(&[calls, vec![ntile]].concat(), &batch, &cx);
+    assert_eq!(pieces.len(), rows.len());
+    for (piece, whole) in pieces.iter().zip(&whole) {
+        assert_eq!(piece, whole.rsplit_once(' ').unwrap().0);
+    }
+}
+
+#[test]
+fn running_frames_end_with_peers_across_chunks() {
+    let mut cx = task();
+    cx.batch_rows = 10_000;
+    let chunk = 1 << 16;
+    // Runs of peers that a chunk would cut, and one that is longer than a chunk.
+    let runs = [chunk - 10, 20, chunk + 500, 3, 40];
+    let rows: Vec<i32> = runs.iter().zip(0..).flat_map(|(size, k)| std::iter::repeat_n(k, *size as usize)).collect();
+    let count = rows.len();
+    let batch = Batch::new(
+        vec![
+            Arc::new(Int32Array::from(vec![1; count])),
+            Arc::new(Int32Array::from(rows.clone())),
+            Arc::new(Int64Array::from(vec![2; count])),
+        ],
+        count,
+    );
+    let input = columns(&[SqlType::Int, SqlType::Int, SqlType::BigInt]);
+    let results = by_row(&[aggregate("sum", Some(&input[2]), Frame::running(), &cx)], &batch, &cx);
+    let mut sums = vec![0; runs.len()];
+    let mut sum = 0;
+    for (total, run) in sums.iter_mut().zip(runs) {
+        sum += 2 * i64::from(run);
+        *total = sum;
+    }
+    for (result, k) in results.iter().zip(&rows) {
+        assert_eq!(*result, format!("1 {k} 2 {}", sums[*k as usize]));
+    }
+}
