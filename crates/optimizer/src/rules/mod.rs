@@ -6,6 +6,7 @@ mod empty;
 mod existence;
 pub(crate) mod hints;
 mod infer;
+mod join_keys;
 mod limits;
 mod nullability;
 mod outer_joins;
@@ -39,6 +40,7 @@ pub(crate) fn once() -> Vec<Box<dyn OptimizerRule>> {
         Box::new(pushdown::PushDownFilters),
         Box::new(infer::InferFilters),
         Box::new(pushdown::PushDownFilters),
+        Box::new(join_keys::ExtractJoinKeys),
         Box::new(repartition::CollapseRepartition),
         Box::new(limits::RemoveSorts),
         Box::new(nullability::UpdateNullability),
