@@ -125,6 +125,10 @@ fn sampled(seed: usize) -> Vec<Settings> {
     [0, 1, 2 + first, 2 + (first + step) % others].iter().filter_map(|i| all.get(*i).cloned()).collect()
 }
 
+/// `FROM a, b WHERE …` without filter pushdown makes all pairs of rows: of the tables that these and the TPC-H queries
+/// join, too many.
+const PAIRS: &str = "subquery/own_rows.slt";
+
 /// Runs what was chosen under some settings; the number of failures.
 fn run_all(args: &Args, settings: &[(String, String)]) -> usize {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -134,10 +138,11 @@ fn run_all(args: &Args, settings: &[(String, String)]) -> usize {
         failures += outcome.failures.len();
         outcome.failures.iter().for_each(|failure| eprintln!("{failure}\n"));
     };
-    for (file, line) in chosen(root, &args.paths) {
+    let pairs = settings.iter().any(|(_, value)| value == "PushDownPredicates");
+    for (file, line) in chosen(root, &args.paths).into_iter().filter(|(file, _)| !(pairs && file.ends_with(PAIRS))) {
         count(run::run_file(root, &file, line, settings, args.complete));
     }
-    if args.paths.is_empty() || args.paths.iter().any(|p| p == "tpch") {
+    if !pairs && args.paths.is_empty() || args.paths.iter().any(|p| p == "tpch") {
         count(tpch::run(root, settings));
     }
     let shown: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
