@@ -8,12 +8,10 @@ mod tables;
 use divan::Bencher;
 use tables::{measure, session};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const MODES: [&str; 3] = ["auto", "partitioned", "serialized"];
 
 fn main() {
+    firesteel_allocator::keep_huge_pages();
     divan::main();
 }
 

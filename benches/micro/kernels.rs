@@ -11,10 +11,8 @@ use divan::Bencher;
 use divan::counter::BytesCount;
 use tables::{measure, session};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() {
+    firesteel_allocator::keep_huge_pages();
     divan::main();
 }
 

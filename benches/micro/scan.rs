@@ -15,10 +15,8 @@ use parquet::errors::Result;
 use parquet::file::properties::WriterProperties;
 use tables::{batches, fail, measure, session};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() {
+    firesteel_allocator::keep_huge_pages();
     divan::main();
 }
 

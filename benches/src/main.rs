@@ -25,11 +25,8 @@ use clap::Parser;
 use crate::args::{Command, CommandLine};
 use crate::failure::Failure;
 
-/// The allocator that the command-line tool has too: what is measured is what is used.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    firesteel_allocator::keep_huge_pages();
     let outcome = match CommandLine::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Gen(args) => r#gen::generate(&args).map(|()| true),

@@ -16,6 +16,7 @@ const fn layer(name: &'static str, uses: &'static [&'static str], libraries: &'s
 
 /// From the bottom up; `docs/ARCHITECTURE.md` says what each is for.
 pub(crate) const LAYERS: &[Layer] = &[
+    layer("firesteel-allocator", &[], &[]),
     layer("firesteel-common", &[], &[]),
     layer("firesteel-runtime", &["common"], &["tokio"]),
     layer("firesteel-expr", &["common"], &[]),
@@ -50,8 +51,8 @@ pub(crate) const LAYERS: &[Layer] = &[
         ],
         &["tokio"],
     ),
-    layer("firesteel-cli", &["firesteel"], &["tokio"]),
+    layer("firesteel-cli", &["firesteel", "allocator"], &["tokio"]),
     layer("firesteel-sql-tests", &["firesteel"], &["tokio"]),
-    layer("firesteel-bench", &["firesteel"], &["tokio", "parquet"]),
+    layer("firesteel-bench", &["firesteel", "allocator"], &["tokio", "parquet"]),
     layer("xtask", &[], &[]),
 ];

@@ -15,9 +15,7 @@ mod shell;
 mod sink;
 mod warnings;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> std::process::ExitCode {
+    firesteel_allocator::keep_huge_pages();
     run::main()
 }
