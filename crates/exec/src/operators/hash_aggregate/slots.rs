@@ -4,6 +4,8 @@
 //! place of an entry follows from those bits alone, so that growing reads no key, and a probe looks at a
 //! key only if 32 bits agree. Half of the slots stay empty, which keeps linear probing short.
 
+use std::ops::RangeInclusive;
+
 /// Group numbers by hash. The keys are kept by the caller.
 #[derive(Debug)]
 pub(super) struct Slots {
@@ -12,6 +14,9 @@ pub(super) struct Slots {
 }
 
 const SMALLEST: usize = 64;
+/// Tables of so many slots grow to four times as many at once: who has that many groups will have more, and each group is
+/// moved a third as often. Larger ones double, since memory matters more then.
+const EAGER: RangeInclusive<usize> = 1 << 12..=1 << 16;
 
 impl Slots {
     pub(super) fn new() -> Self {
@@ -53,7 +58,8 @@ impl Slots {
 
     #[cold]
     fn grow(&mut self) {
-        let mut larger = vec![0; self.entries.len() * 2];
+        let length = self.entries.len();
+        let mut larger = vec![0; length * if EAGER.contains(&length) { 4 } else { 2 }];
         let mask = larger.len() - 1;
         for entry in self.entries.iter().filter(|e| **e != 0) {
             let mut place = (entry >> 32) as usize & mask;
