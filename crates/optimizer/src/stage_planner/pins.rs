@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use firesteel_common::{ColumnId, Error, ExchangeId, NodeId, Result};
 use firesteel_plan::{
-    AggregateMode, ColumnEstimate, LogicalOp, LogicalPlan, PhysicalOp, PhysicalPlan, Pinned, Statistics,
+    AggregateMode, ColumnEstimate, Distribution, LogicalOp, LogicalPlan, PhysicalOp, PhysicalPlan, Pinned, Statistics,
 };
 
 use super::StagePlanner;
@@ -111,7 +111,8 @@ impl StagePlanner {
                 }
                 // Groups may be in several partial results: their number is a bound.
                 let partial = below(0)?;
-                let groups = plan.inputs.first().and_then(|read| self.distinct_keys(read)).unwrap_or(estimated);
+                let counted = plan.inputs.first().and_then(|read| self.distinct_keys(read, aggregate.keys.len()));
+                let groups = counted.unwrap_or(estimated);
                 let rows = groups.clamp(partial.rows.min(1.0), partial.rows);
                 Some(Measured { rows, exact: partial.rows <= 1.0 })
             }
@@ -128,9 +129,13 @@ impl StagePlanner {
         }
     }
 
-    fn distinct_keys(&self, read: &PhysicalPlan) -> Option<f64> {
+    /// How many groups by so many keys are read, if the rows are partitioned by all of them: only then are groups counted.
+    fn distinct_keys(&self, read: &PhysicalPlan, keys: usize) -> Option<f64> {
         let PhysicalOp::ExchangeRead { exchange, .. } = read.op else { return None };
-        self.started.get(&exchange)?.stats.as_ref()?.distinct_keys.map(|keys| keys as f64)
+        let started = self.started.get(&exchange)?;
+        let Distribution::Hash { keys: by, .. } = &started.exchange.distribution else { return None };
+        let counted = started.stats.as_ref()?.distinct_keys.filter(|_| by.len() == keys);
+        counted.map(|keys| keys as f64)
     }
 
     /// Whether the exchange has finished.

@@ -435,3 +435,24 @@ fn a_task_with_a_large_table_reads_less() {
     let given = [("spark.sql.adaptive.advisoryPartitionSizeInBytes", "64MB")];
     assert_eq!(grouping_tasks(&given, 16_000_000).0, 4);
 }
+
+#[test]
+fn keys_of_an_exchange_are_groups_only_of_those_who_group_by_all_of_them() {
+    let mut query = Query::new(&[]);
+    let (table, [key, value]) = query.table("t", 16_000_000);
+    // What COUNT(DISTINCT value) by key becomes: the exchange is by the key alone.
+    let keys = [&key, &value].map(|column| (column.clone(), Expr::Column(column.clone()))).to_vec();
+    let pairs = LogicalPlan::unary(query.ids.node(), LogicalOp::Aggregate { keys, aggregates: Vec::new() }, table);
+    let plan = query.count_by(pairs, Some(&key));
+    let mut planner = query.planner(plan);
+    let step = query.step(&mut planner);
+    assert!(
+        matches!(&step.start[0].output.distribution, firesteel_plan::Distribution::Hash { keys, .. } if keys.len() == 1)
+    );
+    query.finish(0, vec![1_000_000; 16]);
+    query.exchanges.get_mut(&ExchangeId(0)).unwrap().distinct_keys = Some(10);
+    let step = query.step(&mut planner);
+    let (pairs, rows) = (&step.start[0].plan.inputs[0], 16_000_000.0);
+    assert_eq!(step.start[0].tasks.tasks(), 16, "a table of pairs is large: {}", text(&step.start));
+    assert!(pairs.estimate.rows > rows / 100.0, "{}", pairs.estimate.rows);
+}
