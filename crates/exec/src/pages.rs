@@ -5,7 +5,7 @@
 //! a quarter of the limit at most, no one has to give anything back for it, and it is given back first, since reading a
 //! page again costs less than writing rows to disk.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 
 use firesteel_catalog::{ColumnReaders, PageKey, PageStore, SharedColumns, SharedPage};
@@ -60,12 +60,13 @@ impl SharedPages {
     /// What a scan of `table` that is started now shares; `None` if that is nothing.
     pub fn columns(&self, table: TableId) -> Option<SharedColumns> {
         let kept = self.kept.lock();
-        let has_pages = |column: usize| kept.pages.keys().any(|key| key.table == table && key.column == column);
+        let with_pages: BTreeSet<usize> =
+            kept.pages.keys().filter(|key| key.table == table).map(|key| key.column).collect();
         let columns: BTreeMap<usize, bool> = kept
             .readers
             .get(&table)?
             .iter()
-            .filter(|(column, scans)| **scans > 1 || has_pages(**column))
+            .filter(|(column, scans)| **scans > 1 || with_pages.contains(column))
             .map(|(column, scans)| (*column, *scans > 1))
             .collect();
         let store = self.own.upgrade()?;

@@ -181,7 +181,7 @@ impl StoredPages {
 
     /// Keeps the dictionary for other scans.
     pub(super) fn keep_dictionary(&self, dictionary: &Arc<Dictionary>) {
-        if let Some(shared) = self.shared.as_ref().filter(|s| s.keeps()) {
+        if let Some(shared) = &self.shared {
             shared.keep(None, dictionary.clone(), dictionary.bytes());
         }
     }
