@@ -5,6 +5,7 @@ use firesteel_plan::LogicalPlan;
 
 use crate::rule::{OptimizerContext, OptimizerRule};
 use crate::rules;
+use crate::util::same_shape;
 use crate::verify;
 
 /// The logical optimizer.
@@ -18,12 +19,15 @@ impl Optimizer {
         run(&rules::every_step(), plan, cx, false)
     }
 
-    /// Applies the rules that look at estimates once more before the query starts, with what samples have told since.
-    pub fn sampled(plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Result<LogicalPlan> {
-        if cx.facts.selectivity.is_empty() {
-            return Ok(plan);
+    /// Applies the rules that look at estimates once more before the query starts, with what samples have told since, and
+    /// those that wait for that.
+    pub fn sampled(mut plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Result<LogicalPlan> {
+        if !cx.facts.selectivity.is_empty() {
+            plan = run(&rules::every_step(), plan, cx, false)?;
         }
-        run(&rules::every_step(), plan, cx, false)
+        let before = plan.clone();
+        plan = run(&rules::sampled(), plan, cx, false)?;
+        if same_shape(&plan, &before) { Ok(plan) } else { run(&rules::every_step(), plan, cx, false) }
     }
 
     /// Applies the rules that look at estimates and facts, again when a stage has ended.
@@ -51,7 +55,7 @@ impl Optimizer {
     /// Names of all rules, in the order of their first application.
     pub fn rule_names() -> Vec<&'static str> {
         let mut names: Vec<&'static str> = Vec::new();
-        for rule in rules::once().iter().chain(&rules::every_step()) {
+        for rule in rules::once().iter().chain(&rules::sampled()).chain(&rules::every_step()) {
             if !names.contains(&rule.name()) {
                 names.push(rule.name());
             }
@@ -88,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_list_of_rules_has_one_phase() {
-        assert!(rules::once().iter().all(|r| r.phase() == Phase::Once));
+        assert!(rules::once().iter().chain(&rules::sampled()).all(|r| r.phase() == Phase::Once));
         assert!(rules::every_step().iter().all(|r| r.phase() == Phase::EveryStep));
     }
 }

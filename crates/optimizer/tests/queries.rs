@@ -205,6 +205,7 @@ impl World {
         let cx =
             OptimizerContext { config: &self.config, ids: &ids, eval: &eval, tables: self, facts: &facts, workers };
         let plan = Optimizer::once(query.plan, &cx).unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let plan = Optimizer::sampled(plan, &cx).unwrap();
         if std::env::var("SHOW_PLANS").is_ok() {
             eprintln!("{sql}\n{}", show(&plan, &cx));
         }
@@ -376,4 +377,64 @@ fn single_row_relations_and_constants() {
     let plan =
         world.optimize("SELECT n_name FROM nation LEFT JOIN region ON n_regionkey = r_regionkey WHERE r_name IS NULL");
     assert_eq!(joins(&plan)[0].0, JoinKind::Left);
+}
+
+/// Names of the keys by which inputs of joins are grouped.
+fn grouped_below_joins(sql: &str) -> Vec<String> {
+    let mut keys = Vec::new();
+    World::new().optimize(sql).visit(&mut |node| {
+        let LogicalOp::Join { .. } = node.op else { return };
+        for input in &node.inputs {
+            if let LogicalOp::Aggregate { keys: own, .. } = &input.op {
+                keys.extend(own.iter().map(|(column, _)| column.name.to_string()));
+            }
+        }
+    });
+    keys
+}
+
+#[test]
+fn inputs_of_joins_are_grouped_where_that_pays() {
+    let by = |select: &str, from: &str| grouped_below_joins(&format!("SELECT {select} FROM {from} GROUP BY ALL"));
+    let lines_of_suppliers = "lineitem JOIN supplier ON l_suppkey = s_suppkey";
+    assert_eq!(by("s_name, sum(l_quantity), count(*)", lines_of_suppliers), ["l_suppkey"]);
+    assert_eq!(by("s_name, sum(l_quantity), max(s_acctbal)", lines_of_suppliers), ["l_suppkey"]);
+    assert_eq!(by("s_nationkey, l_shipmode, avg(l_linenumber)", lines_of_suppliers), ["l_suppkey", "l_shipmode"]);
+    let nations = "lineitem JOIN supplier ON l_suppkey = s_suppkey JOIN nation ON s_nationkey = n_nationkey";
+    assert_eq!(by("n_name, sum(l_quantity)", nations), ["l_suppkey"]);
+    assert_eq!(by("c_name, count(o_orderkey)", "customer LEFT JOIN orders ON c_custkey = o_custkey"), ["o_custkey"]);
+    // Of four rows of an order, there are as many groups in the end.
+    assert_eq!(
+        by("o_orderkey, o_comment, count(*)", "orders JOIN lineitem ON o_orderkey = l_orderkey"),
+        ["l_orderkey"]
+    );
+}
+
+#[test]
+fn inputs_of_joins_are_not_grouped_where_that_costs_more_or_tells_less() {
+    let by = |select: &str, from: &str| grouped_below_joins(&format!("SELECT {select} FROM {from} GROUP BY ALL"));
+    let none: [&str; 0] = [];
+    let lines_of_orders = "lineitem JOIN orders ON l_orderkey = o_orderkey";
+    assert_eq!(by("o_orderpriority, sum(l_quantity)", lines_of_orders), none, "four rows of a group, five groups");
+    assert_eq!(by("s_nationkey, count(*)", "supplier JOIN nation ON s_nationkey = n_nationkey"), none, "few rows");
+    let lines_of_suppliers = "lineitem JOIN supplier ON l_suppkey = s_suppkey";
+    assert_eq!(
+        by("s_name, sum(l_quantity)", &format!("{lines_of_suppliers} AND s_nationkey = 3")),
+        none,
+        "few are left"
+    );
+    assert_eq!(by("s_name, l_comment, count(*)", lines_of_suppliers), none, "groups of one row");
+    assert_eq!(by("sum(l_quantity)", lines_of_suppliers), none, "one group");
+    assert_eq!(by("s_name, sum(l_quantity * s_acctbal)", lines_of_suppliers), none, "both sides");
+    assert_eq!(by("s_name, sum(100 / l_quantity)", lines_of_suppliers), none, "may fail on what the join drops");
+    assert_eq!(by("s_name, sum(l_linenumber)", lines_of_suppliers), none, "no bounds: the sum may overflow");
+    assert_eq!(by("s_name, stddev(l_linenumber)", lines_of_suppliers), none, "has no parts");
+    assert_eq!(by("s_name, avg(l_quantity)", lines_of_suppliers), none, "would be rounded twice");
+    let random = format!("{lines_of_suppliers} AND s_acctbal > rand()");
+    assert_eq!(by("s_name, sum(l_quantity)", &random), none, "not deterministic");
+    let missing = "supplier LEFT JOIN lineitem ON l_suppkey = s_suppkey";
+    assert_eq!(by("s_name, count(*)", missing), none, "counts who is missing");
+    assert_eq!(by("s_name, sum(coalesce(l_quantity, 1))", missing), none, "not NULL where it is missing");
+    let having = "lineitem JOIN (SELECT ps_suppkey FROM partsupp GROUP BY 1 HAVING sum(ps_availqty) > 9) ON l_suppkey = ps_suppkey";
+    assert_eq!(by("ps_suppkey, count(*)", having), none, "a guess");
 }

@@ -131,6 +131,12 @@ pub(super) fn is_dense(expr: &Expr, cx: &EvalContext) -> bool {
     cost(expr, cx).is_some_and(|cost| cost <= CHEAP)
 }
 
+/// Whether an expression gives the same for the same row and cannot fail on any, so that it may be computed for rows that
+/// nobody asked for.
+pub fn cannot_fail(expr: &Expr, cx: &EvalContext) -> bool {
+    cost(expr, cx).is_some()
+}
+
 /// The cost of an expression that cannot fail; nothing for one that can.
 fn cost(expr: &Expr, cx: &EvalContext) -> Option<usize> {
     let own = match expr {

@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use arrow::array::{ArrayRef, new_empty_array};
 use firesteel_common::{Batch, ColumnId, Error, Result, Scalar, Selection, SqlType};
 
+pub use compile::cannot_fail;
 pub use predicate::Predicate;
 
 use crate::expr::{ColumnRef, Expr};

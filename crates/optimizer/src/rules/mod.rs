@@ -2,6 +2,7 @@
 
 mod casts;
 mod distinct_aggregates;
+mod eager_aggregates;
 mod empty;
 mod existence;
 pub(crate) mod hints;
@@ -49,6 +50,11 @@ pub(crate) fn once() -> Vec<Box<dyn OptimizerRule>> {
         Box::new(projects::CollapseProjects),
         Box::new(limits::PushDownLimits),
     ]
+}
+
+/// Rules that run once before a query starts, when samples have said how many rows pass filters.
+pub(crate) fn sampled() -> Vec<Box<dyn OptimizerRule>> {
+    vec![Box::new(eager_aggregates::EagerAggregation), Box::new(nullability::UpdateNullability)]
 }
 
 /// Rules that run before a query starts and whenever a stage has ended.

@@ -22,9 +22,19 @@ pub(crate) struct SplitAggregate {
     pub(crate) value: Expr,
 }
 
-/// The call in two groupings, or `None` if there is no way with plain calls.
+/// Whether there is a way with plain calls.
+pub(crate) fn is_splittable(call: &AggregateCall) -> bool {
+    let splits = match &*call.function {
+        "count" | "sum" | "min" | "max" | "bool_and" | "bool_or" | "bit_and" | "bit_or" | "bit_xor" => true,
+        "avg" => call.ty == SqlType::Double,
+        _ => false,
+    };
+    splits && !call.distinct
+}
+
+/// The call in two groupings, or `None` if it is not [splittable](is_splittable).
 pub(crate) fn split(call: &AggregateCall, name: &str, cx: &OptimizerContext<'_>) -> Option<SplitAggregate> {
-    if call.distinct {
+    if !is_splittable(call) {
         return None;
     }
     match &*call.function {
@@ -33,12 +43,7 @@ pub(crate) fn split(call: &AggregateCall, name: &str, cx: &OptimizerContext<'_>)
             let value = or_zero(Expr::Column(above.column.clone()));
             Some(SplitAggregate { below: vec![below], above: vec![above], value })
         }
-        "sum" | "min" | "max" | "bool_and" | "bool_or" | "bit_and" | "bit_or" | "bit_xor" => {
-            let (below, above) = two(&call.function, call.clone(), name, cx)?;
-            let value = Expr::Column(above.column.clone()).cast_to(&call.ty);
-            Some(SplitAggregate { below: vec![below], above: vec![above], value })
-        }
-        "avg" if call.ty == SqlType::Double => {
+        "avg" => {
             let of = |function: &str, args: Vec<Expr>, nullable| {
                 let ty = bound_type(function, &args, cx)?;
                 let call = AggregateCall { function: Arc::from(function), args, ty, nullable, ..call.clone() };
@@ -56,7 +61,11 @@ pub(crate) fn split(call: &AggregateCall, name: &str, cx: &OptimizerContext<'_>)
                 value: divided(total, number),
             })
         }
-        _ => None,
+        function => {
+            let (below, above) = two(function, call.clone(), name, cx)?;
+            let value = Expr::Column(above.column.clone()).cast_to(&call.ty);
+            Some(SplitAggregate { below: vec![below], above: vec![above], value })
+        }
     }
 }
 
