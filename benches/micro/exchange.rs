@@ -11,7 +11,7 @@ use tables::{measure, session};
 const MODES: [&str; 3] = ["auto", "partitioned", "serialized"];
 
 fn main() {
-    firesteel_allocator::keep_huge_pages();
+    firesteel_allocator::configure();
     divan::main();
 }
 

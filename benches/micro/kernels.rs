@@ -12,7 +12,7 @@ use divan::counter::BytesCount;
 use tables::{measure, session};
 
 fn main() {
-    firesteel_allocator::keep_huge_pages();
+    firesteel_allocator::configure();
     divan::main();
 }
 

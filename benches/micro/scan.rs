@@ -16,7 +16,7 @@ use parquet::file::properties::WriterProperties;
 use tables::{batches, fail, measure, session};
 
 fn main() {
-    firesteel_allocator::keep_huge_pages();
+    firesteel_allocator::configure();
     divan::main();
 }
 

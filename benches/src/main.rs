@@ -26,7 +26,7 @@ use crate::args::{Command, CommandLine};
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
-    firesteel_allocator::keep_huge_pages();
+    firesteel_allocator::configure();
     let outcome = match CommandLine::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Gen(args) => r#gen::generate(&args).map(|()| true),

@@ -16,6 +16,6 @@ mod sink;
 mod warnings;
 
 fn main() -> std::process::ExitCode {
-    firesteel_allocator::keep_huge_pages();
+    firesteel_allocator::configure();
     run::main()
 }
