@@ -394,8 +394,12 @@ impl StageExecution {
             PhysicalOp::Expand { projections } => Box::new(ExpandOperator::new(projections, columns, cx)?),
             PhysicalOp::HashAggregate(aggregate) => {
                 let groups_per_row = node.estimate.rows / first.estimate.rows.max(1.0);
-                let operator = HashAggregateOperator::new(aggregate, columns, &node.output, cx)?.expect(groups_per_row);
-                let operator = match self.slices.share(node.id, cx.id.task) {
+                let share = self.slices.share(node.id, cx.id.task);
+                let of = share.as_ref().map_or(1, |slice| u64::from(slice.count));
+                let rows = self.rows_read(first, cx)?.map(|rows| rows / of);
+                let operator = HashAggregateOperator::new(aggregate, columns, &node.output, cx)?;
+                let operator = operator.expect(groups_per_row, rows);
+                let operator = match share {
                     Some(slice) => operator.share(Share::new(&aggregate.keys, columns, slice, cx)?),
                     None => operator,
                 };
@@ -452,6 +456,13 @@ impl StageExecution {
         let operator =
             NestedLoopJoinOperator::new(kind, condition, build, made, left, right, &node.output, cx.id.task, cx)?;
         Ok((Box::new(operator), &node.inputs[build.other().index()]))
+    }
+
+    /// How many rows the task reads from `node`, where that is known before: a part of an exchange.
+    fn rows_read(&self, node: &PhysicalPlan, cx: &TaskContext) -> Result<Option<u64>> {
+        let PhysicalOp::ExchangeRead { exchange, read: ReadMode::Partitioned } = &node.op else { return Ok(None) };
+        let blocks = self.services.shuffle.blocks(*exchange, &self.spec(*exchange, cx)?)?;
+        Ok(Some(blocks.iter().map(|block| block.rows()).sum()))
     }
 
     fn source(&self, node: &PhysicalPlan, cx: &TaskContext) -> Result<Source> {

@@ -76,6 +76,16 @@ impl ColumnTable {
         self.homes.len()
     }
 
+    /// As [`Slots::has_room`].
+    pub(super) fn has_room(&self, groups: usize) -> bool {
+        self.slots.has_room(groups)
+    }
+
+    /// As [`Slots::make_room`].
+    pub(super) fn make_room(&mut self, groups: usize) {
+        self.slots.make_room(groups);
+    }
+
     pub(super) fn clear(&mut self) {
         self.slots.clear();
         self.chunks.clear();

@@ -53,6 +53,11 @@ impl DeterminedTable {
         self.groups
     }
 
+    /// The table of the packed keys.
+    pub(super) fn packed(&mut self) -> &mut Packed {
+        &mut self.packed
+    }
+
     pub(super) fn clear(&mut self) {
         self.packed.clear();
         self.texts.iter_mut().flatten().for_each(|texts| texts.truncate(0));

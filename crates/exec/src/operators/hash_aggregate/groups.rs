@@ -84,6 +84,28 @@ impl GroupTable {
         }
     }
 
+    /// Whether so many groups fit without growing.
+    pub(super) fn has_room(&mut self, groups: usize) -> bool {
+        match &mut self.table {
+            Table::Unset | Table::Single => true,
+            Table::Packed(table) => table.has_room(groups),
+            Table::Determined(table) => table.packed().has_room(groups),
+            Table::Interned(table) => table.packed().has_room(groups),
+            Table::Columns(table) => table.has_room(groups),
+        }
+    }
+
+    /// Makes room for so many groups, so that the table need not grow on the way there.
+    pub(super) fn make_room(&mut self, groups: usize) {
+        match &mut self.table {
+            Table::Unset | Table::Single => {}
+            Table::Packed(table) => table.make_room(groups),
+            Table::Determined(table) => table.packed().make_room(groups),
+            Table::Interned(table) => table.packed().make_room(groups),
+            Table::Columns(table) => table.make_room(groups),
+        }
+    }
+
     /// Whether rows of a group follow each other, as far as is known: hardly any group was seen again after another one.
     pub(super) fn is_clustered(&self) -> bool {
         match &self.table {

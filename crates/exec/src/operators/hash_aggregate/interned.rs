@@ -45,6 +45,11 @@ impl Interned {
         self.table.len()
     }
 
+    /// The table of the packed numbers.
+    pub(super) fn packed(&mut self) -> &mut Packed {
+        &mut self.table
+    }
+
     pub(super) fn clear(&mut self) {
         self.table.clear();
         self.pools.iter_mut().flatten().for_each(|pool| pool.table.clear());

@@ -43,6 +43,7 @@ use crate::{Operator, TaskContext};
 pub(crate) use gather::SliceGroups;
 use groups::GroupTable;
 pub(crate) use share::Share;
+use slots::Slots;
 
 /// Bytes of groups that a partial half keeps: what stays near the caches.
 const PARTIAL_BYTES: usize = 32 << 20;
@@ -56,6 +57,12 @@ const PASS_THROUGH_ROWS_EXPECTED: usize = 8_192;
 const PASS_THROUGH_RATIO: f64 = 0.8;
 /// Groups whose tables are too small for their doubling to matter.
 const FEW_GROUPS: usize = 1 << 16;
+/// Groups from which a table is made as large as it is expected to get.
+const GROUPS_SEEN: usize = 1 << 11;
+/// New groups per row of the last batch from which the expectation is believed.
+const NEARLY_ALL_NEW: f64 = 0.9;
+/// Groups for which a table is made, in groups that there are: what was expected may be wrong.
+const LARGEST_STEP: usize = 16;
 
 /// The operator of [`firesteel_plan::PhysicalOp::HashAggregate`].
 pub struct HashAggregateOperator {
@@ -72,6 +79,10 @@ pub struct HashAggregateOperator {
     rows: usize,
     /// Rows after which a partial half judges.
     trial: usize,
+    /// Groups that are expected, if the number of rows is known.
+    expected: usize,
+    /// New groups per row of the last batch.
+    fresh: f64,
     phase: Phase,
     ready: Option<Batch>,
     /// Which groups to make, if not all.
@@ -166,6 +177,8 @@ impl HashAggregateOperator {
             groups: Vec::new(),
             rows: 0,
             trial: PASS_THROUGH_ROWS,
+            expected: 0,
+            fresh: 0.0,
             phase: Phase::Build,
             ready: None,
             share: None,
@@ -176,8 +189,9 @@ impl HashAggregateOperator {
         })
     }
 
-    /// Tells a partial half how many groups the planner expects per row.
-    pub fn expect(mut self, groups_per_row: f64) -> Self {
+    /// Tells how many groups the planner expects per row, and how many rows there will be, if that is known.
+    pub fn expect(mut self, groups_per_row: f64, rows: Option<u64>) -> Self {
+        self.expected = (rows.unwrap_or(0) as f64 * groups_per_row.min(1.0)) as usize;
         if groups_per_row > PASS_THROUGH_RATIO {
             self.trial = PASS_THROUGH_ROWS_EXPECTED;
         }
@@ -199,11 +213,29 @@ impl HashAggregateOperator {
         self.reservation.try_resize(2 * self.memory())
     }
 
+    /// If the table would grow for `rows` more groups, and nearly all rows make new ones: gives it the size that is
+    /// expected, if there is memory. Otherwise each group would be moved several times.
+    fn make_table_large(&mut self, rows: usize) {
+        let groups = self.table.len();
+        let target = self.expected.min(groups * LARGEST_STEP);
+        let is_due = groups >= GROUPS_SEEN && self.fresh >= NEARLY_ALL_NEW && !self.table.has_room(groups + rows);
+        if is_due
+            && target > groups + rows
+            && self.mode != AggregateMode::Partial
+            && self.reservation.try_resize(self.memory() + Slots::memory_of(target)).is_ok()
+        {
+            self.table.make_room(target);
+        }
+    }
+
     /// Takes a batch into the table.
     fn build(&mut self, columns: &[ArrayRef], rows: usize) -> Result<()> {
         self.make_room(rows)?;
+        self.make_table_large(rows);
+        let before = self.table.len();
         self.table.intern(&columns[..self.keys], rows, &mut self.groups)?;
         let groups = self.table.len();
+        self.fresh = (groups - before) as f64 / rows.max(1) as f64;
         for (call, accumulator) in self.calls.iter().zip(&mut self.accumulators) {
             accumulator.resize(groups);
             match self.mode {

@@ -108,6 +108,22 @@ impl Packed {
         }
     }
 
+    /// As [`Slots::has_room`].
+    pub(super) fn has_room(&self, groups: usize) -> bool {
+        match self {
+            Self::Narrow(table) => table.slots.has_room(groups),
+            Self::Wide(table) => table.slots.has_room(groups),
+        }
+    }
+
+    /// As [`Slots::make_room`].
+    pub(super) fn make_room(&mut self, groups: usize) {
+        match self {
+            Self::Narrow(table) => table.slots.make_room(groups),
+            Self::Wide(table) => table.slots.make_room(groups),
+        }
+    }
+
     /// How often a row was in another group than the row before it, as far as that was counted.
     pub(super) fn runs(&self) -> usize {
         match self {

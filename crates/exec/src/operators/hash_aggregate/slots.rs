@@ -56,10 +56,35 @@ impl Slots {
         (entry != 0 && (entry >> 32) as u32 == tag).then(|| entry as u32 - 1)
     }
 
+    /// Whether so many groups fit without growing.
+    pub(super) fn has_room(&self, groups: usize) -> bool {
+        groups * 2 <= self.entries.len()
+    }
+
+    /// Makes room for so many groups.
+    pub(super) fn make_room(&mut self, groups: usize) {
+        if !self.has_room(groups) {
+            self.resize(Self::length(groups));
+        }
+    }
+
+    /// Bytes of a table with room for so many groups.
+    pub(super) fn memory_of(groups: usize) -> usize {
+        Self::length(groups) * size_of::<u64>()
+    }
+
+    fn length(groups: usize) -> usize {
+        (groups * 2).next_power_of_two().max(SMALLEST)
+    }
+
     #[cold]
     fn grow(&mut self) {
         let length = self.entries.len();
-        let mut larger = vec![0; length * if EAGER.contains(&length) { 4 } else { 2 }];
+        self.resize(length * if EAGER.contains(&length) { 4 } else { 2 });
+    }
+
+    fn resize(&mut self, length: usize) {
+        let mut larger = vec![0; length];
         let mask = larger.len() - 1;
         for entry in self.entries.iter().filter(|e| **e != 0) {
             let mut place = (entry >> 32) as usize & mask;
@@ -78,6 +103,28 @@ impl Slots {
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.entries.len() * 8
+        self.entries.len() * size_of::<u64>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_keep_their_numbers_when_room_is_made() {
+        let mut slots = Slots::new();
+        let hash = |i: u32| u64::from(i).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32);
+        for i in 0..1_000 {
+            assert_eq!(slots.find_or_insert(hash(i), i, |group| group == i), i);
+        }
+        slots.make_room(50_000);
+        assert!(slots.has_room(50_000) && slots.memory() == Slots::memory_of(50_000));
+        slots.make_room(10);
+        for i in 0..50_000 {
+            assert_eq!(slots.find_or_insert(hash(i), i, |group| group == i), i);
+        }
+        assert_eq!(slots.memory(), Slots::memory_of(50_000), "it has not grown again");
+        assert_eq!(slots.find_or_insert(hash(7), 50_000, |group| group == 7), 7);
     }
 }

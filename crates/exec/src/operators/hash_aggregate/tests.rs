@@ -7,6 +7,7 @@ use arrow::datatypes::Int32Type;
 use firesteel_common::{Batch, Selection, Span, SqlType};
 use firesteel_expr::{AggregateCall, ColumnRef, Expr};
 use firesteel_plan::{AggregateMode, HashAggregate};
+use firesteel_runtime::MemoryPool;
 
 use super::groups::GroupTable;
 use super::*;
@@ -154,6 +155,42 @@ fn clustered_rows_need_a_small_table() {
     let sums = sorted_text(&results);
     assert_eq!(sums.len(), 20_480);
     assert!(sums.iter().all(|row| row.ends_with(" 4")));
+}
+
+#[test]
+fn tables_get_the_size_that_is_expected_where_nearly_all_rows_are_new() {
+    const GROUPS: i64 = 81_920;
+    // After three batches: whether there is room for all groups; and at the end, the sums of the counts.
+    let grouped = |mode, of_two: bool, rows: Option<u64>, memory: usize| {
+        let cx = TaskContext { batch_rows: 4096, memory: MemoryPool::root(memory), ..task() };
+        let input = columns(&[SqlType::BigInt]);
+        let aggregates = vec![call("count", &[], None, &cx)];
+        let node = HashAggregate { mode, keys: vec![Expr::Column(input[0].clone())], aggregates };
+        let output = columns(&vec![SqlType::BigInt; 2]);
+        let mut operator = HashAggregateOperator::new(&node, &input, &output, &cx).unwrap().expect(1.0, rows);
+        for batch in 0..3 {
+            let key = |row: i64| if of_two { row / 2 } else { row };
+            let keys = Int64Array::from_iter_values((0..4096).map(|row| key(batch * 4096 + row) * 7));
+            operator.push(Batch::new(vec![Arc::new(keys)], 4096)).unwrap();
+        }
+        let has_room = operator.table.has_room(GROUPS as usize);
+        operator.input_done().unwrap();
+        let mut rows = Vec::new();
+        while let Some(batch) = operator.next_output().unwrap() {
+            rows.extend(text(&[batch]));
+        }
+        let (groups, count) = if of_two { (6144, 2) } else { (12_288, 1) };
+        let expected: Vec<String> = (0..groups).map(|group| format!("{} {count}", group * 7)).collect();
+        assert_eq!(rows, expected);
+        has_room
+    };
+    let (all, enough) = (Some(GROUPS as u64), 1 << 30);
+    assert!(grouped(AggregateMode::Complete, false, all, enough));
+    assert!(!grouped(AggregateMode::Complete, false, None, enough), "unknown");
+    assert!(!grouped(AggregateMode::Complete, false, Some(10_000), enough), "no more than there are");
+    assert!(!grouped(AggregateMode::Complete, true, all, enough), "rows repeat");
+    assert!(!grouped(AggregateMode::Partial, false, all, enough), "partial halves stay small");
+    assert!(!grouped(AggregateMode::Complete, false, all, 1_500_000), "no memory");
 }
 
 #[test]
