@@ -125,20 +125,14 @@ impl Search<'_> {
         (set.len() == 1).then(|| set.0.trailing_zeros() as usize).filter(|i| self.region.leaves[*i].existence.is_some())
     }
 
-    /// The join of two disjoint sets, if there is one. `cross`: also without a predicate.
-    fn join(&self, a: &Candidate, b: &Candidate, cross: bool) -> Option<Candidate> {
-        let set = a.set.union(b.set);
+    /// The left and the right input of the join of two disjoint sets, if there is one. `cross`: also without a predicate.
+    fn sides<'c>(&self, a: &'c Candidate, b: &'c Candidate, cross: bool) -> Option<(&'c Candidate, &'c Candidate)> {
         match (self.existence_leaf(a.set), self.existence_leaf(b.set)) {
             (Some(_), Some(_)) => None,
-            (Some(_), None) => self.join(b, a, cross),
+            (Some(_), None) => self.sides(b, a, cross),
             (None, Some(leaf)) => {
                 let join = self.region.leaves[leaf].existence.as_ref()?;
-                if !join.needs.is_subset(a.set) {
-                    return None;
-                }
-                let stats = join_statistics(&join.kind, &join.on, join.residual.as_ref(), &a.stats, &b.stats);
-                let cost = a.cost + b.cost + stats.rows + work(a.stats.rows, b.stats.rows);
-                Some(self.candidate(a, b, set, stats, cost))
+                join.needs.is_subset(a.set).then_some((a, b))
             }
             (None, None) => {
                 if !cross && !self.connected(a.set, b.set) {
@@ -146,19 +140,28 @@ impl Search<'_> {
                 }
                 // The smaller side on the right, where readers expect the one to build from.
                 let swap = a.stats.rows < b.stats.rows || (a.stats.rows == b.stats.rows && a.set > b.set);
-                let (left, right) = if swap { (b, a) } else { (a, b) };
-                let (on, rest) = self.conditions(left.set, right.set);
-                let residual = (!rest.is_empty()).then(|| Expr::and(rest));
-                let stats = join_statistics(&JoinKind::Inner, &on, residual.as_ref(), &left.stats, &right.stats);
-                let cost = left.cost + right.cost + stats.rows + work(left.stats.rows, right.stats.rows);
-                Some(self.candidate(left, right, set, stats, cost))
+                Some(if swap { (b, a) } else { (a, b) })
             }
         }
     }
 
-    fn candidate(&self, left: &Candidate, right: &Candidate, set: Set, stats: Statistics, cost: f64) -> Candidate {
-        let tree = Tree::Join { left: Box::new(left.tree.clone()), right: Box::new(right.tree.clone()), set };
-        Candidate { set, tree, stats, cost }
+    /// What is believed of the join of these [sides](Self::sides).
+    fn statistics(&self, left: &Candidate, right: &Candidate) -> Statistics {
+        let existence = self.existence_leaf(right.set).and_then(|leaf| self.region.leaves[leaf].existence.as_ref());
+        if let Some(join) = existence {
+            return join_statistics(&join.kind, &join.on, join.residual.as_ref(), &left.stats, &right.stats);
+        }
+        let (on, rest) = self.conditions(left.set, right.set);
+        let residual = (!rest.is_empty()).then(|| Expr::and(rest));
+        join_statistics(&JoinKind::Inner, &on, residual.as_ref(), &left.stats, &right.stats)
+    }
+
+    /// The join of two disjoint sets, if there is one.
+    fn join(&self, a: &Candidate, b: &Candidate, cross: bool) -> Option<Candidate> {
+        let (left, right) = self.sides(a, b, cross)?;
+        let stats = self.statistics(left, right);
+        let cost = cost(left, right, stats.rows);
+        Some(candidate(left, right, stats, cost))
     }
 
     /// Keys and other predicates between two sets. Of the keys over columns that are equal anyway, one.
@@ -198,8 +201,7 @@ impl Search<'_> {
             if set.count_ones() < 2 {
                 continue;
             }
-            let mut best: Option<Candidate> = None;
-            self.splits(set, &table, &mut best);
+            let best = self.cheapest_split(set, &table);
             if best.is_none() && set == (1 << count) - 1 {
                 return self.greedy();
             }
@@ -208,29 +210,28 @@ impl Search<'_> {
         table.pop().flatten()
     }
 
-    fn splits(&self, set: usize, table: &[Option<Candidate>], best: &mut Option<Candidate>) {
+    /// The cheapest way to make a set of two others.
+    fn cheapest_split(&self, set: usize, table: &[Option<Candidate>]) -> Option<Candidate> {
+        // Rows of a set do not depend on how it is made: those of the first way are taken.
         let mut known: Option<Statistics> = None;
+        let mut best: Option<(&Candidate, &Candidate, f64)> = None;
         let mut part = (set - 1) & set;
         while part > 0 {
             let other = set & !part;
             if part > other
                 && let (Some(a), Some(b)) = (&table[part], &table[other])
-                && let Some(mut found) = self.join(a, b, false)
+                && let Some((left, right)) = self.sides(a, b, false)
             {
-                // Rows of a set do not depend on how it is made.
-                match &known {
-                    Some(stats) => {
-                        found.cost += stats.rows - found.stats.rows;
-                        found.stats = stats.clone();
-                    }
-                    None => known = Some(found.stats.clone()),
-                }
-                if best.as_ref().is_none_or(|b| found.cost < b.cost * (1.0 - 1e-9)) {
-                    *best = Some(found);
+                let rows = known.get_or_insert_with(|| self.statistics(left, right)).rows;
+                let cost = cost(left, right, rows);
+                if best.is_none_or(|(_, _, least)| cost < least * (1.0 - 1e-9)) {
+                    best = Some((left, right, cost));
                 }
             }
             part = (part - 1) & set;
         }
+        let (left, right, cost) = best?;
+        Some(candidate(left, right, known?, cost))
     }
 
     /// Joins the pair with the smallest result until one is left; cross products only at the end.
@@ -260,6 +261,16 @@ impl Search<'_> {
         }
         best
     }
+}
+
+fn cost(left: &Candidate, right: &Candidate, rows: f64) -> f64 {
+    left.cost + right.cost + rows + work(left.stats.rows, right.stats.rows)
+}
+
+fn candidate(left: &Candidate, right: &Candidate, stats: Statistics, cost: f64) -> Candidate {
+    let set = left.set.union(right.set);
+    let tree = Tree::Join { left: Box::new(left.tree.clone()), right: Box::new(right.tree.clone()), set };
+    Candidate { set, tree, stats, cost }
 }
 
 /// Building a table costs more per row than looking up in it.
