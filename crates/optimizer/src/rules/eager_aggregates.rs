@@ -200,7 +200,9 @@ impl<'a> Level<'a> {
             *whole || is_splittable(call) && may_miss && is_safe
         };
         let keys: Vec<ColumnRef> = self.node.columns().into_iter().filter(|c| self.needed.contains(&c.id)).collect();
-        (!keys.is_empty() && self.calls.iter().all(is_part)).then_some(keys)
+        // 0.0 and -0.0 are one group, but not one text.
+        let is_exact = keys.iter().all(|key| !key.ty.is_float());
+        (!keys.is_empty() && is_exact && self.calls.iter().all(is_part)).then_some(keys)
     }
 
     /// Whether a sum of rows that the join would have dropped cannot overflow.
