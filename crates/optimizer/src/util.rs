@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use firesteel_common::{ColumnId, IdGenerator, Scalar, SqlType};
-use firesteel_expr::{ColumnRef, Expr, op};
+use firesteel_expr::{AggregateCall, ColumnRef, Expr, op};
 use firesteel_plan::{JoinKey, JoinKind, LogicalOp, LogicalPlan};
 
 use crate::rule::OptimizerContext;
@@ -45,6 +45,11 @@ pub(crate) fn is_deterministic(expr: &Expr, cx: &OptimizerContext<'_>) -> bool {
         }
     });
     all
+}
+
+/// Whether a value that is repeated changes nothing.
+pub(crate) fn ignores_duplicates(call: &AggregateCall, cx: &OptimizerContext<'_>) -> bool {
+    cx.eval.registry.aggregate(&call.function).is_some_and(|f| f.ignores_duplicates())
 }
 
 /// The expression with columns replaced by what `map` says.

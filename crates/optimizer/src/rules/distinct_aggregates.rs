@@ -14,7 +14,7 @@ use firesteel_plan::{LogicalOp, LogicalPlan};
 
 use super::split_aggregates::{SplitAggregate, split};
 use crate::rule::{OptimizerContext, OptimizerRule};
-use crate::util::{fresh_column, pass};
+use crate::util::{fresh_column, ignores_duplicates, pass};
 
 /// Rewrites DISTINCT aggregates.
 pub(crate) struct RewriteDistinctAggregates;
@@ -46,7 +46,7 @@ fn normalize(call: &mut AggregateCall, cx: &OptimizerContext<'_>) {
     if !call.distinct {
         return;
     }
-    if cx.eval.registry.aggregate(&call.function).is_some_and(|f| f.ignores_duplicates()) {
+    if ignores_duplicates(call, cx) {
         call.distinct = false;
         return;
     }

@@ -25,7 +25,9 @@ use firesteel_plan::{JoinKind, LogicalOp, LogicalPlan};
 use super::split_aggregates::{is_splittable, split};
 use crate::rule::{OptimizerContext, OptimizerRule};
 use crate::statistics::estimate;
-use crate::util::{ColumnMap, column_set, is_deterministic, is_strict, pass, substitute, touches, within};
+use crate::util::{
+    ColumnMap, column_set, ignores_duplicates, is_deterministic, is_strict, pass, substitute, touches, within,
+};
 
 /// Below so many rows a further exchange costs more than it saves.
 const LEAST_ROWS: f64 = 100_000.0;
@@ -47,7 +49,7 @@ impl OptimizerRule for EagerAggregation {
     }
 
     fn rewrite(&self, plan: LogicalPlan, cx: &OptimizerContext<'_>) -> Result<LogicalPlan> {
-        plan.transform_up(&mut |node| match Descent::of(&node, cx).best(&node, cx) {
+        plan.transform_up(&mut |node| match best(&node, cx) {
             Some(grouped) => grouped.apply(node, cx),
             None => Ok(node),
         })
@@ -67,8 +69,6 @@ struct Level<'a> {
     node: &'a LogicalPlan,
     /// Which input of the node above it is.
     side: usize,
-    /// Whether that node is a join.
-    joined: bool,
     /// Columns that are read above, not by the arguments of parts.
     needed: BTreeSet<ColumnId>,
     /// The aggregates, in columns of this node.
@@ -77,38 +77,24 @@ struct Level<'a> {
     missing: bool,
 }
 
-/// The way down from an aggregate, its input first.
-struct Descent<'a> {
-    levels: Vec<Level<'a>>,
-}
-
-impl<'a> Descent<'a> {
-    fn of(node: &'a LogicalPlan, cx: &OptimizerContext<'_>) -> Self {
-        let mut levels = Vec::new();
-        let mut next = Level::first(node, cx);
-        while let Some(level) = next {
-            next = level.below(cx);
-            levels.push(level);
+/// The deepest place on the way down from an aggregate, `top`, where grouping is possible and pays.
+fn best(top: &LogicalPlan, cx: &OptimizerContext<'_>) -> Option<Grouped> {
+    let levels: Vec<Level<'_>> = std::iter::successors(Level::first(top, cx), |level| level.below(cx)).collect();
+    (1..levels.len()).rev().find_map(|i| {
+        let (above, level) = (levels[i - 1].node, &levels[i]);
+        if !matches!(above.op, LogicalOp::Join { .. }) {
+            return None;
         }
-        Descent { levels }
-    }
-
-    /// The deepest place where grouping is possible and pays.
-    fn best(&self, top: &LogicalPlan, cx: &OptimizerContext<'_>) -> Option<Grouped> {
-        (1..self.levels.len()).rev().filter(|i| self.levels[*i].joined).find_map(|i| {
-            let (join, level) = (self.levels[i - 1].node, &self.levels[i]);
-            let keys =
-                level.keys(cx).filter(|keys| cx.config.force_adaptive || pays(level.node, join, keys, top, cx))?;
-            Grouped::new(&self.levels[..=i], level, keys, cx)
-        })
-    }
+        let keys = level.keys(cx).filter(|keys| cx.config.force_adaptive || pays(level.node, above, keys, top, cx))?;
+        Grouped::new(&levels[..=i], level, keys, cx)
+    })
 }
 
 impl<'a> Level<'a> {
     fn first(node: &'a LogicalPlan, cx: &OptimizerContext<'_>) -> Option<Self> {
         let LogicalOp::Aggregate { keys, aggregates } = &node.op else { return None };
         let call = |aggregate: &NamedAggregate| {
-            let whole = repeats_do_not_matter(aggregate, cx) && !is_splittable(&aggregate.call);
+            let whole = ignores_duplicates(&aggregate.call, cx) && !is_splittable(&aggregate.call);
             Call { aggregate: aggregate.clone(), whole }
         };
         if keys.is_empty() || !node.expressions().into_iter().all(|e| is_deterministic(e, cx)) {
@@ -118,7 +104,7 @@ impl<'a> Level<'a> {
         let whole = calls.iter().filter(|call| call.whole).flat_map(Call::inputs);
         let needed = ids(keys.iter().map(|(_, key)| key).chain(whole)).collect();
         let node = node.inputs.first().filter(|input| !joins_groups(input))?;
-        Some(Level { node, side: 0, joined: false, needed, calls, missing: false })
+        Some(Level { node, side: 0, needed, calls, missing: false })
     }
 
     /// The next node down, if rows of this one that agree in what is needed of them may be put together below it.
@@ -153,8 +139,7 @@ impl<'a> Level<'a> {
             }
             _ => return None,
         }
-        let joined = matches!(node.op, LogicalOp::Join { .. });
-        Some(Level { node: node.inputs.get(side)?, side, joined, needed, calls, missing })
+        Some(Level { node: node.inputs.get(side)?, side, needed, calls, missing })
     }
 
     /// The side of a join that all arguments come from, and whether its rows may be missing. Where nothing is read, as by
@@ -171,7 +156,7 @@ impl<'a> Level<'a> {
         };
         let [left, right] = self.node.inputs.as_slice() else { return None };
         let parts: Vec<&Call> =
-            self.calls.iter().filter(|call| !call.whole && !repeats_do_not_matter(&call.aggregate, cx)).collect();
+            self.calls.iter().filter(|call| !call.whole && !ignores_duplicates(&call.aggregate.call, cx)).collect();
         let possible = |side: usize, input: &LogicalPlan| {
             let own = column_set(input);
             let counts_rows = |call: &&Call| ids(call.inputs()).next().is_none();
@@ -194,10 +179,11 @@ impl<'a> Level<'a> {
     fn keys(&self, cx: &OptimizerContext<'_>) -> Option<Vec<ColumnRef>> {
         let own = column_set(self.node);
         let is_null = |arg: &Expr| touches(arg, &own) && is_strict(arg, &own, cx);
-        let is_part = |Call { aggregate: NamedAggregate { call, .. }, whole }: &Call| {
+        let is_part = |part: &Call| {
+            let call = &part.aggregate.call;
             let may_miss = !self.missing || call.args.len() == 1 && call.args.iter().all(is_null);
-            let is_safe = inputs(call).all(|e| cannot_fail(e, cx.eval)) && self.fits(call, cx);
-            *whole || is_splittable(call) && may_miss && is_safe
+            let is_safe = part.inputs().all(|e| cannot_fail(e, cx.eval)) && self.fits(call, cx);
+            part.whole || is_splittable(call) && may_miss && is_safe
         };
         let keys: Vec<ColumnRef> = self.node.columns().into_iter().filter(|c| self.needed.contains(&c.id)).collect();
         // 0.0 and -0.0 are one group, but not one text.
@@ -314,8 +300,8 @@ fn pays(
 ) -> bool {
     let stats = estimate(node, cx);
     let is_known = |key: &ColumnRef| stats.columns.get(&key.id).is_some_and(|c| c.distinct.is_some());
-    let joined = top.inputs.first().map_or(0.0, |joined| estimate(joined, cx).rows);
-    if stats.rows < LEAST_ROWS || joined < KEPT * stats.rows || !keys.iter().all(is_known) {
+    let joined = || top.inputs.first().map_or(0.0, |joined| estimate(joined, cx).rows);
+    if stats.rows < LEAST_ROWS || !keys.iter().all(is_known) || joined() < KEPT * stats.rows {
         return false;
     }
     // Over the join, since its other side may say more of how many keys there are.
@@ -328,7 +314,7 @@ fn pays(
 
 impl Call {
     fn inputs(&self) -> impl Iterator<Item = &Expr> {
-        inputs(&self.aggregate.call)
+        self.aggregate.call.args.iter().chain(&self.aggregate.call.filter)
     }
 
     fn is_within(&self, columns: &BTreeSet<ColumnId>) -> bool {
@@ -341,17 +327,8 @@ impl Call {
     }
 }
 
-fn inputs(call: &AggregateCall) -> impl Iterator<Item = &Expr> {
-    call.args.iter().chain(&call.filter)
-}
-
 fn ids<'e>(exprs: impl IntoIterator<Item = &'e Expr>) -> impl Iterator<Item = ColumnId> {
     exprs.into_iter().flat_map(Expr::columns).map(|c| c.id)
-}
-
-/// Whether a row that is repeated changes nothing.
-fn repeats_do_not_matter(aggregate: &NamedAggregate, cx: &OptimizerContext<'_>) -> bool {
-    cx.eval.registry.aggregate(&aggregate.call.function).is_some_and(|f| f.ignores_duplicates())
 }
 
 /// Whether groups are joined. How many there are is a guess, and they may be this rule's own.

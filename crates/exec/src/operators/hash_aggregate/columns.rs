@@ -76,14 +76,9 @@ impl ColumnTable {
         self.homes.len()
     }
 
-    /// As [`Slots::has_room`].
-    pub(super) fn has_room(&self, groups: usize) -> bool {
-        self.slots.has_room(groups)
-    }
-
-    /// As [`Slots::make_room`].
-    pub(super) fn make_room(&mut self, groups: usize) {
-        self.slots.make_room(groups);
+    /// What the groups are found by.
+    pub(super) fn slots(&mut self) -> &mut Slots {
+        &mut self.slots
     }
 
     pub(super) fn clear(&mut self) {

@@ -14,6 +14,7 @@ use firesteel_common::{Error, Result, SqlType};
 
 use super::fields::Extent;
 use super::packed::Packed;
+use super::slots::Slots;
 use super::texts::GroupTexts;
 use super::values::fixed_bits;
 
@@ -53,9 +54,9 @@ impl DeterminedTable {
         self.groups
     }
 
-    /// The table of the packed keys.
-    pub(super) fn packed(&mut self) -> &mut Packed {
-        &mut self.packed
+    /// What the groups are found by.
+    pub(super) fn slots(&mut self) -> &mut Slots {
+        self.packed.slots()
     }
 
     pub(super) fn clear(&mut self) {

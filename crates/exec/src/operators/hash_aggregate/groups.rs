@@ -16,6 +16,7 @@ use super::determined::{DeterminedTable, Fit};
 use super::fields::Extent;
 use super::interned::Interned;
 use super::packed::Packed;
+use super::slots::Slots;
 use super::values::normalised;
 
 /// Keys with their group numbers.
@@ -86,23 +87,24 @@ impl GroupTable {
 
     /// Whether so many groups fit without growing.
     pub(super) fn has_room(&mut self, groups: usize) -> bool {
-        match &mut self.table {
-            Table::Unset | Table::Single => true,
-            Table::Packed(table) => table.has_room(groups),
-            Table::Determined(table) => table.packed().has_room(groups),
-            Table::Interned(table) => table.packed().has_room(groups),
-            Table::Columns(table) => table.has_room(groups),
-        }
+        self.slots().is_none_or(|slots| slots.has_room(groups))
     }
 
     /// Makes room for so many groups, so that the table need not grow on the way there.
     pub(super) fn make_room(&mut self, groups: usize) {
+        if let Some(slots) = self.slots() {
+            slots.make_room(groups);
+        }
+    }
+
+    /// What the groups are found by, if there is more than one.
+    fn slots(&mut self) -> Option<&mut Slots> {
         match &mut self.table {
-            Table::Unset | Table::Single => {}
-            Table::Packed(table) => table.make_room(groups),
-            Table::Determined(table) => table.packed().make_room(groups),
-            Table::Interned(table) => table.packed().make_room(groups),
-            Table::Columns(table) => table.make_room(groups),
+            Table::Unset | Table::Single => None,
+            Table::Packed(table) => Some(table.slots()),
+            Table::Determined(table) => Some(table.slots()),
+            Table::Interned(table) => Some(table.slots()),
+            Table::Columns(table) => Some(table.slots()),
         }
     }
 

@@ -13,6 +13,7 @@ use firesteel_common::{Result, SqlType};
 use super::columns::ColumnTable;
 use super::fields::Extent;
 use super::packed::Packed;
+use super::slots::Slots;
 use super::values::{fixed_bits, normalised};
 
 /// Groups before it is judged whether numbering texts pays.
@@ -45,9 +46,9 @@ impl Interned {
         self.table.len()
     }
 
-    /// The table of the packed numbers.
-    pub(super) fn packed(&mut self) -> &mut Packed {
-        &mut self.table
+    /// What the groups are found by.
+    pub(super) fn slots(&mut self) -> &mut Slots {
+        self.table.slots()
     }
 
     pub(super) fn clear(&mut self) {

@@ -108,19 +108,11 @@ impl Packed {
         }
     }
 
-    /// As [`Slots::has_room`].
-    pub(super) fn has_room(&self, groups: usize) -> bool {
+    /// What the groups are found by.
+    pub(super) fn slots(&mut self) -> &mut Slots {
         match self {
-            Self::Narrow(table) => table.slots.has_room(groups),
-            Self::Wide(table) => table.slots.has_room(groups),
-        }
-    }
-
-    /// As [`Slots::make_room`].
-    pub(super) fn make_room(&mut self, groups: usize) {
-        match self {
-            Self::Narrow(table) => table.slots.make_room(groups),
-            Self::Wide(table) => table.slots.make_room(groups),
+            Self::Narrow(table) => &mut table.slots,
+            Self::Wide(table) => &mut table.slots,
         }
     }
 
