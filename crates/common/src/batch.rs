@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
 use arrow::compute::take;
+use arrow::datatypes::DataType;
 
 use crate::{Error, Result, SqlType, encoding};
 
@@ -185,7 +186,8 @@ impl Batch {
             .iter()
             .enumerate()
             .map(|(i, ty)| {
-                let arrays: Vec<&dyn Array> = parts.iter().map(|p| p.columns[i].as_ref()).collect();
+                let own: Vec<ArrayRef> = parts.iter().map(|p| with_few_buffers(&p.columns[i])).collect();
+                let arrays: Vec<&dyn Array> = own.iter().map(|array| array.as_ref()).collect();
                 if arrays.is_empty() {
                     return Ok(arrow::array::new_empty_array(&ty.arrow()));
                 }
@@ -196,14 +198,44 @@ impl Batch {
     }
 }
 
+/// The column with its texts copied into a buffer of its own, if they lie in more buffers than there are rows. What was
+/// taken from a large column refers to all buffers of that; put together, a few rows of many batches would
+/// list them as often as there are batches.
+fn with_few_buffers(column: &ArrayRef) -> ArrayRef {
+    let rows = column.len();
+    match column.data_type() {
+        DataType::Utf8View if column.as_string_view().data_buffers().len() > rows => {
+            Arc::new(column.as_string_view().gc())
+        }
+        DataType::BinaryView if column.as_binary_view().data_buffers().len() > rows => {
+            Arc::new(column.as_binary_view().gc())
+        }
+        _ => column.clone(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{AsArray, Int32Array};
+    use arrow::array::{Int32Array, StringViewArray};
     use arrow::datatypes::Int32Type;
 
     fn batch(values: &[i32]) -> Batch {
         Batch::new(vec![Arc::new(Int32Array::from(values.to_vec()))], values.len())
+    }
+
+    #[test]
+    fn few_rows_of_many_batches_do_not_list_all_buffers_of_their_source() {
+        let texts = |i: usize| format!("a text of more than twelve bytes, number {i}");
+        let sources: Vec<StringViewArray> =
+            (0..100).map(|i| StringViewArray::from_iter([Some(texts(i)), None, Some("short".into())])).collect();
+        let sources: Vec<&dyn Array> = sources.iter().map(|array| array as &dyn Array).collect();
+        let source = arrow::compute::concat(&sources).unwrap();
+        assert_eq!(source.as_string_view().data_buffers().len(), 100);
+        let batches: Vec<Batch> = (0..100).map(|i| Batch::new(vec![source.slice(i * 3, 3)], 3)).collect();
+        let all = Batch::concat(&batches, &[SqlType::String]).unwrap();
+        assert!(all.columns()[0].as_string_view().data_buffers().len() <= 100);
+        assert_eq!(&all.columns()[0], &source);
     }
 
     #[test]
