@@ -188,6 +188,11 @@ impl World {
     }
 
     fn optimize(&self, sql: &str) -> LogicalPlan {
+        self.optimize_and(sql, |_, _| ()).0
+    }
+
+    /// The plan, and what `look` sees in it.
+    fn optimize_and<T>(&self, sql: &str, look: impl Fn(&LogicalPlan, &OptimizerContext<'_>) -> T) -> (LogicalPlan, T) {
         let ids = IdGenerator::new();
         let registry = firesteel_functions::builtin_registry();
         let cx = BindContext {
@@ -214,7 +219,8 @@ impl World {
         });
         let again = Optimizer::every_step(plan.clone(), &cx).unwrap();
         assert_eq!(again, plan, "the steps are stable: {sql}");
-        plan
+        let seen = look(&plan, &cx);
+        (plan, seen)
     }
 }
 
@@ -270,6 +276,23 @@ fn joins(plan: &LogicalPlan) -> Vec<(JoinKind, usize, bool, bool)> {
 fn tpch(number: u32) -> String {
     let path = format!("{}/../../benches/queries/tpch/q{number}.sql", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn columns_of_one_input_have_no_more_combinations_than_it_has_rows() {
+    let world = World::new();
+    let groups = |keys: &str, from: &str| {
+        let sql = format!("SELECT {keys}, max(o_totalprice - c_acctbal) FROM {from} GROUP BY {keys}");
+        world.optimize_and(&sql, |plan, cx| firesteel_optimizer::estimate(plan, cx).rows).1
+    };
+    let two = "orders JOIN customer ON o_custkey = c_custkey";
+    assert_eq!(groups("c_name, c_address, c_comment", two), 150_000.0);
+    assert_eq!(groups("c_name, c_address, o_shippriority", two), 150_000.0);
+    assert_eq!(groups("c_name, c_address, o_orderpriority", two), 750_000.0);
+    let three = format!("{two} JOIN lineitem ON l_orderkey = o_orderkey");
+    assert_eq!(groups("c_name, c_address, c_comment", &three), 150_000.0);
+    // Of the rows of a join, too.
+    assert_eq!(groups("c_name, c_address, o_orderdate, o_clerk", &three), 1_500_000.0);
 }
 
 #[test]

@@ -36,6 +36,9 @@ pub struct ColumnEstimate {
     /// Columns whose values have filtered this one at run time, and how many values that were: a row that is left has
     /// a partner there.
     pub matched: Vec<(ColumnId, f64)>,
+    /// The input of a join that the column comes from: one of its columns, and its rows. Columns that come from one
+    /// input have no more combinations than it had rows.
+    pub input: Option<(ColumnId, f64)>,
     /// Lower bound.
     pub min: Option<Scalar>,
     /// Upper bound.

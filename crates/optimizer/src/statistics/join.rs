@@ -67,8 +67,8 @@ pub fn join_statistics(
     left: &Statistics,
     right: &Statistics,
 ) -> Statistics {
-    let mut both = left.clone();
-    both.columns.extend(right.columns.iter().map(|(id, c)| (*id, c.clone())));
+    let mut both = as_input(left);
+    both.columns.extend(as_input(right).columns);
     let residual_fraction = residual.map_or(1.0, |r| residual_selectivity(r, &both));
     let inner = join_rows(on, left, right) * residual_fraction;
     let empty = |s: &Statistics| s.exact && s.rows == 0.0;
@@ -110,6 +110,16 @@ pub fn join_statistics(
             with_rows(both, rows, exact)
         }
     }
+}
+
+/// `stats` of an input of a join. What came from inputs of earlier joins still does, unless there are fewer rows now.
+fn as_input(stats: &Statistics) -> Statistics {
+    let mut stats = stats.clone();
+    let is_fewest = stats.columns.values().filter_map(|column| column.input).all(|(_, rows)| stats.rows <= rows);
+    if let (true, Some(first)) = (is_fewest, stats.columns.keys().next().copied()) {
+        stats.columns.values_mut().for_each(|column| column.input = Some((first, stats.rows)));
+    }
+    stats
 }
 
 /// The fraction of left rows that find a partner: the keys of the right side among those of the left.

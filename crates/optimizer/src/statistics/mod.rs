@@ -114,15 +114,22 @@ pub(crate) fn default_column(ty: &SqlType) -> ColumnEstimate {
     ColumnEstimate { distinct, width: ty.default_width() as f64, ..ColumnEstimate::default() }
 }
 
-/// Number of different combinations of columns in `rows` rows: independent columns, but with
-/// diminishing effect of each further one, and never more than there are rows.
+/// Number of different combinations of columns in `rows` rows: independent columns, but no more combinations of those
+/// that come from one input of a join than it had rows, and never more than there are rows.
 fn distinct_rows(columns: &[&ColumnEstimate], rows: f64) -> f64 {
-    let mut distinct: Vec<f64> = columns
-        .iter()
-        .map(|c| c.distinct.unwrap_or_else(|| (rows * 0.1).max(1.0)) + if c.null_fraction > 0.0 { 1.0 } else { 0.0 })
-        .collect();
-    distinct.sort_by(|a, b| b.total_cmp(a));
-    let combined: f64 = distinct.iter().map(|d| d.max(1.0)).product();
+    let distinct = |column: &ColumnEstimate| {
+        let values = column.distinct.unwrap_or_else(|| (rows * 0.1).max(1.0));
+        (values + if column.null_fraction > 0.0 { 1.0 } else { 0.0 }).max(1.0)
+    };
+    let mut inputs: BTreeMap<ColumnId, (f64, f64)> = BTreeMap::new();
+    let mut combined = 1.0;
+    for column in columns {
+        match column.input {
+            Some((id, rows)) => inputs.entry(id).or_insert((1.0, rows)).0 *= distinct(column),
+            None => combined *= distinct(column),
+        }
+    }
+    combined *= inputs.values().map(|(combinations, rows)| combinations.min(rows.max(1.0))).product::<f64>();
     combined.min(rows)
 }
 
@@ -260,6 +267,7 @@ pub(crate) fn expression_estimate(expr: &Expr, input: &Statistics) -> ColumnEsti
     match expr {
         Expr::Column(column) => input.columns.get(&column.id).cloned().unwrap_or_else(|| default_column(&column.ty)),
         Expr::Literal(value) => ColumnEstimate {
+            input: None,
             distinct: Some(1.0),
             domain: None,
             sparse: false,
