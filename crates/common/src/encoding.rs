@@ -4,7 +4,9 @@
 //! an *alternative*, chosen column by column and batch by batch because it is cheaper:
 //!
 //! - `DECIMAL(p, s)` with p > 18 as `Decimal64` of any precision and scale s, when the values fit;
-//! - strings and binaries as a dictionary with `Int32` keys, or as `Utf8`/`Binary` with offsets.
+//! - strings and binaries as a dictionary with `Int32` keys, or as `Utf8`/`Binary` with offsets;
+//! - anything as a dictionary whose values are a column of a join's build side, on its way to where nothing but its
+//!   identity matters, or where it is made canonical.
 //!
 //! Kernels that gain from an alternative look for it; all others call [`canonical`] first. Whoever
 //! keeps rows (hash tables, sorts, exchanges, the public API) keeps canonical ones.

@@ -6,6 +6,7 @@
 //! value, floats with -0.0 and all NaNs unified, strings by bytes. NULL has a hash of its own.
 
 use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::take;
 use arrow::datatypes::*;
 
 use crate::{Error, Result};
@@ -164,6 +165,9 @@ fn hash_column(column: &ArrayRef, first: bool, out: &mut [u64]) -> Result<()> {
         }
         DataType::Dictionary(..) => {
             let dictionary = column.as_any_dictionary();
+            if dictionary.values().len() > out.len() {
+                return hash_column(&take(dictionary.values(), dictionary.keys(), None)?, first, out);
+            }
             let mut hashes = vec![0; dictionary.values().len()];
             hash_column(dictionary.values(), true, &mut hashes)?;
             let codes = dictionary.normalized_keys();

@@ -3,7 +3,8 @@
 //! Invariant: no planning decision is made here and nothing is spawned. Operators are synchronous;
 //! waiting happens at the source and at the sink of a pipeline only.
 
-pub mod context;
+pub mod carried;
+mod context;
 mod gather;
 pub mod metrics;
 mod once;

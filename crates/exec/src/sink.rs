@@ -19,6 +19,7 @@ use crate::services::QueryServices;
 pub(crate) struct ExchangeSink {
     writer: ShuffleWriter,
     route: Route,
+    types: Vec<SqlType>,
 }
 
 /// How the partition of a row is found.
@@ -32,14 +33,15 @@ pub(crate) enum Route {
 }
 
 impl ExchangeSink {
-    /// Writes through `writer`.
-    pub(crate) fn new(writer: ShuffleWriter, route: Route) -> Self {
-        Self { writer, route }
+    /// Writes rows of `types` through `writer`.
+    pub(crate) fn new(writer: ShuffleWriter, route: Route, types: Vec<SqlType>) -> Self {
+        Self { writer, route, types }
     }
 }
 
 impl Sink for ExchangeSink {
     fn push(&mut self, batch: Batch) -> Result<()> {
+        let batch = batch.canonical(&self.types)?;
         match &mut self.route {
             Route::Any => self.writer.write(batch),
             Route::Hash(evaluator, types, hashes) => {

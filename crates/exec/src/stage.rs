@@ -20,6 +20,7 @@ use firesteel_runtime::{CancelToken, Reservation, Usage};
 use firesteel_shuffle::Block;
 use parking_lot::Mutex;
 
+use crate::carried::{Carried, carried};
 use crate::context::TaskContext;
 use crate::metrics::{MetricsMap, OperatorMetrics};
 use crate::once::Once;
@@ -50,6 +51,8 @@ pub struct StageExecution {
     builds: BTreeMap<NodeId, Once<JoinBuild>>,
     loops: BTreeMap<NodeId, Once<NestedLoopBuild>>,
     slices: Slices,
+    /// Columns that joins return as rows of their build sides.
+    carried: Carried,
     published: BTreeMap<NodeId, Once<()>>,
     /// Where ranges of an order begin.
     bounds: Once<Bounds>,
@@ -76,6 +79,7 @@ impl StageExecution {
             builds: BTreeMap::new(),
             loops: BTreeMap::new(),
             slices: Slices::of(&stage.tasks, &stage.plan),
+            carried: carried(&stage.plan),
             published: BTreeMap::new(),
             bounds: Once::default(),
             filtered: Once::default(),
@@ -267,6 +271,10 @@ impl StageExecution {
         let input = &node.inputs[join.build.index()];
         let make = |tasks: usize| {
             let spec = JoinSpec::new(join, &node.inputs[0].output, &node.inputs[1].output, &node.output)?;
+            let spec = match self.carried.get(&node.id) {
+                Some(columns) => spec.carrying(columns, &node.output),
+                None => spec,
+            };
             let (batches, memory) = self.build_batches(input, "HashJoin build", cx)?;
             JoinBuild::new(Arc::new(spec), batches, memory, tasks, cx)
         };
@@ -516,11 +524,9 @@ impl StageExecution {
     fn sink(&self, cx: &TaskContext) -> Result<Box<dyn Sink>> {
         let output = &self.stage.output;
         let columns = &self.stage.plan.output;
+        let types = columns.iter().map(|c| c.ty.clone()).collect();
         match &output.distribution {
-            Distribution::Any => {
-                let types = columns.iter().map(|c| c.ty.clone()).collect();
-                Ok(Box::new(ResultSink::new(self.services.clone(), types)))
-            }
+            Distribution::Any => Ok(Box::new(ResultSink::new(self.services.clone(), types))),
             distribution => {
                 let writer = self.services.shuffle.writer(output.id, cx.id, self.output_usage.clone())?;
                 let route = match distribution {
@@ -534,7 +540,7 @@ impl StageExecution {
                     }
                     _ => Route::Any,
                 };
-                Ok(Box::new(ExchangeSink::new(writer, route)))
+                Ok(Box::new(ExchangeSink::new(writer, route, types)))
             }
         }
     }

@@ -5,6 +5,8 @@
 //! only compared, those that repeat are numbered, and their numbers packed; all others are kept as columns. When a batch does not fit (the first NULL of a column, a
 //! longer string, a number outside of the range), the groups move to another table in order, so that their numbers stay.
 //!
+//! Keys that are columns of one table, such as the build side of a join, are looked up once for each row of that table.
+//!
 //! NULL is equal to NULL here, NaN to NaN, and -0.0 to 0.0; keys are returned in that normal form.
 
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
@@ -15,6 +17,7 @@ use super::columns::ColumnTable;
 use super::determined::{DeterminedTable, Fit};
 use super::fields::Extent;
 use super::interned::Interned;
+use super::known_rows::KnownRows;
 use super::packed::Packed;
 use super::slots::Slots;
 use super::values::normalised;
@@ -29,6 +32,7 @@ pub(super) struct GroupTable {
     /// Whether texts were seen that do not follow from the other keys.
     undetermined: bool,
     table: Table,
+    known: KnownRows,
 }
 
 /// What is known of strings among the keys; only ever changes to a later one.
@@ -59,7 +63,7 @@ impl GroupTable {
         // A column of type VOID has nothing but NULLs.
         let nullable = types.iter().map(|ty| *ty == SqlType::Void).collect();
         let table = if types.is_empty() { Table::Single } else { Table::Unset };
-        Self { types, nullable, texts: Texts::Short, undetermined: false, table }
+        Self { types, nullable, texts: Texts::Short, undetermined: false, table, known: KnownRows::default() }
     }
 
     /// Number of groups.
@@ -76,13 +80,14 @@ impl GroupTable {
 
     /// Bytes held.
     pub(super) fn memory(&self) -> usize {
-        match &self.table {
+        let table = match &self.table {
             Table::Unset | Table::Single => 0,
             Table::Packed(table) => table.memory(),
             Table::Determined(table) => table.memory(),
             Table::Interned(table) => table.memory(),
             Table::Columns(table) => table.memory(),
-        }
+        };
+        table + self.known.memory()
     }
 
     /// Whether so many groups fit without growing.
@@ -127,6 +132,7 @@ impl GroupTable {
 
     /// Forgets all groups; keeps the memory.
     pub(super) fn clear(&mut self) {
+        self.known = KnownRows::default();
         match &mut self.table {
             Table::Unset | Table::Single => {}
             Table::Packed(table) => table.clear(),
@@ -143,10 +149,22 @@ impl GroupTable {
             groups.resize(rows, 0);
             return Ok(());
         }
-        if self.intern_codes(columns, rows, groups)? {
+        if self.intern_rows(columns, groups)? || self.intern_codes(columns, rows, groups)? {
             return Ok(());
         }
         self.intern_values(columns, rows, groups)
+    }
+
+    /// If all keys are columns of one table at the same rows: looks each of these rows up once.
+    fn intern_rows(&mut self, columns: &[ArrayRef], groups: &mut Vec<u32>) -> Result<bool> {
+        let (mut known, next) = (std::mem::take(&mut self.known), self.len());
+        let done = known.number(columns, next, groups, |keys, rows| {
+            let mut found = Vec::new();
+            self.intern_values(keys, rows, &mut found)?;
+            Ok(found)
+        });
+        self.known = known;
+        done
     }
 
     /// If all keys are dictionaries that together have fewer values than there are rows: looks each

@@ -2,16 +2,18 @@
 //!
 //! Text keys next to other keys repeat: a hundred thousand groups have a few hundred names. A text is
 //! looked up in the small pool of its column; what is hashed and compared per group is a word of
-//! numbers. A text that comes as a dictionary is looked up once per entry and not once per row.
+//! numbers. A text that comes as a dictionary is looked up once per entry that occurs and not once per row.
 //!
 //! Where texts hardly repeat ([`Interned::pays`]), the owner chooses the table of columns.
 
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array};
+use arrow::buffer::{Buffer, ScalarBuffer};
 use arrow::datatypes::Int32Type;
 use firesteel_common::{Result, SqlType};
 
 use super::columns::ColumnTable;
 use super::fields::Extent;
+use super::known_rows::KnownRows;
 use super::packed::Packed;
 use super::slots::Slots;
 use super::values::{fixed_bits, normalised};
@@ -53,11 +55,11 @@ impl Interned {
 
     pub(super) fn clear(&mut self) {
         self.table.clear();
-        self.pools.iter_mut().flatten().for_each(|pool| pool.table.clear());
+        self.pools.iter_mut().flatten().for_each(TextPool::clear);
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.table.memory() + self.pools.iter().flatten().map(|pool| pool.table.memory()).sum::<usize>()
+        self.table.memory() + self.pools.iter().flatten().map(TextPool::memory).sum::<usize>()
     }
 
     /// Whether texts repeat so often that numbering them saves work.
@@ -98,34 +100,37 @@ impl Interned {
 struct TextPool {
     ty: SqlType,
     table: ColumnTable,
-    /// Numbers of the values of a batch; kept for its memory.
-    numbers: Vec<u32>,
+    known: KnownRows,
 }
 
 impl TextPool {
     fn new(ty: SqlType) -> Self {
-        Self { ty, table: ColumnTable::new(), numbers: Vec::new() }
+        Self { ty, table: ColumnTable::new(), known: KnownRows::default() }
+    }
+
+    fn clear(&mut self) {
+        self.table.clear();
+        self.known = KnownRows::default();
+    }
+
+    fn memory(&self) -> usize {
+        self.table.memory() + self.known.memory()
     }
 
     /// The numbers of the values; new ones get the next.
     fn number(&mut self, column: &ArrayRef) -> Result<ArrayRef> {
-        if let Some(dictionary) = column.as_dictionary_opt::<Int32Type>()
-            && dictionary.keys().null_count() == 0
-            && dictionary.values().len() <= column.len()
-        {
-            self.look_up(dictionary.values())?;
-            let numbers = dictionary.keys().values().iter().map(|code| self.numbers[*code as usize] as i32);
-            return Ok(std::sync::Arc::new(Int32Array::from_iter_values(numbers)));
+        let Self { ty, table, known } = self;
+        let (next, mut numbers) = (table.len(), Vec::with_capacity(column.len()));
+        let mut look_up = |values: &ArrayRef| {
+            let (mut numbers, rows) = (Vec::with_capacity(values.len()), values.len());
+            table.intern(&[normalised(values, ty)?], rows, &mut numbers)?;
+            Ok(numbers)
+        };
+        if !known.number(std::slice::from_ref(column), next, &mut numbers, |values, _| look_up(&values[0]))? {
+            numbers = look_up(column)?;
         }
-        self.look_up(column)?;
-        Ok(std::sync::Arc::new(Int32Array::from_iter_values(self.numbers.iter().map(|number| *number as i32))))
-    }
-
-    fn look_up(&mut self, values: &ArrayRef) -> Result<()> {
-        let values = normalised(values, &self.ty)?;
-        self.numbers.clear();
-        let rows = values.len();
-        self.table.intern(&[values], rows, &mut self.numbers)
+        let numbers = ScalarBuffer::new(Buffer::from_vec(numbers), 0, column.len());
+        Ok(std::sync::Arc::new(Int32Array::new(numbers, None)))
     }
 
     fn texts(&self, numbers: &Int32Array) -> Result<ArrayRef> {

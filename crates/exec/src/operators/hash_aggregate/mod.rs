@@ -19,6 +19,7 @@ mod fields;
 mod gather;
 mod groups;
 mod interned;
+mod known_rows;
 mod packed;
 mod share;
 mod slots;

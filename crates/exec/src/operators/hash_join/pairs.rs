@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array, new_null_array};
-use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Int32Array, UInt32Array, new_null_array};
+use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::compute::take;
 use arrow::datatypes::DataType;
 use firesteel_common::{Batch, Error, Result, Selection, TaskId};
@@ -153,7 +153,14 @@ impl PairJoin {
         if rows.null_count() == rows.len() {
             return Ok(new_null_array(ty, rows.len()));
         }
-        Ok(take(&self.side.columns[index], rows, None)?)
+        let column = &self.side.columns[index];
+        if self.shape.carried.get(index) == Some(&true)
+            && rows.null_count() + column.null_count() == 0
+            && i32::try_from(column.len()).is_ok()
+        {
+            return codes(rows, column);
+        }
+        Ok(take(column, rows, None)?)
     }
 
     /// Keeps the pairs on which the condition is true.
@@ -359,6 +366,13 @@ fn probe_indices(batch: &Batch, positions: &[u32]) -> UInt32Array {
             UInt32Array::from_iter_values(positions.iter().map(|position| live[*position as usize]))
         }
     }
+}
+
+/// The values of `column` at `rows`, none of them NULL, as the dictionary that the column is. All dictionaries at the
+/// same rows share their codes.
+fn codes(rows: &UInt32Array, column: &ArrayRef) -> Result<ArrayRef> {
+    let codes = ScalarBuffer::new(rows.values().inner().clone(), 0, rows.len());
+    Ok(Arc::new(DictionaryArray::try_new(Int32Array::new(codes, None), column.clone())?))
 }
 
 /// Build rows for `take`, NULL where there is none.

@@ -44,6 +44,8 @@ pub(in crate::operators) struct JoinShape {
     pub(in crate::operators) output: Vec<(Slot, DataType)>,
     /// Columns of the build input that are kept.
     pub(in crate::operators) build_columns: Vec<usize>,
+    /// By position in `build_columns`: whether it may be returned as a dictionary of which the codes are build rows.
+    pub(in crate::operators) carried: Vec<bool>,
     pub(in crate::operators) residual: Option<Residual>,
 }
 
@@ -98,7 +100,8 @@ impl JoinShape {
                 Some(Residual { condition: condition.clone(), columns, slots })
             }
         };
-        Ok(Self { kind: kind.clone(), build, null_aware: false, output, build_columns: slots.kept, residual })
+        let (build_columns, carried) = (slots.kept, Vec::new());
+        Ok(Self { kind: kind.clone(), build, null_aware: false, output, build_columns, carried, residual })
     }
 
     /// Whether probe rows without a match are returned, with NULLs.

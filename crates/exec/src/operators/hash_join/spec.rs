@@ -1,14 +1,15 @@
 //! The description of a hash join, settled once per stage.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use firesteel_common::{Error, Result};
+use firesteel_common::{ColumnId, Error, Result};
 use firesteel_expr::{ColumnRef, Expr};
 use firesteel_plan::logical::JoinKind;
 use firesteel_plan::physical::{HashJoin, Side};
 
 use super::keys::KeyLayout;
-use super::shape::JoinShape;
+use super::shape::{JoinShape, Slot};
 
 /// A hash join with its columns resolved to positions. Shared by all tasks of a stage.
 #[derive(Debug)]
@@ -55,6 +56,19 @@ impl JoinSpec {
             probe_keys,
             filter_keys,
         })
+    }
+
+    /// Lets the join return those of its `output` that are in `carried` as rows of the build side.
+    #[must_use]
+    pub(crate) fn carrying(mut self, carried: &BTreeSet<ColumnId>, output: &[ColumnRef]) -> Self {
+        let shape = Arc::make_mut(&mut self.shape);
+        shape.carried = vec![false; shape.build_columns.len()];
+        for (column, (slot, _)) in output.iter().zip(&shape.output) {
+            if let Slot::Build(position) = slot {
+                shape.carried[*position] = carried.contains(&column.id);
+            }
+        }
+        self
     }
 
     /// Whether all that matters of the build side is which keys it has.

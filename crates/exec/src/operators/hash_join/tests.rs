@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, StringViewArray};
+use arrow::datatypes::DataType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use firesteel_common::{Batch, ColumnId, Error, FilterId, Result, Selection, Span, SqlType, StageId, TaskId};
 use firesteel_expr::{ColumnRef, EvalContext, Expr, FunctionRegistry};
@@ -245,12 +246,19 @@ impl Case {
         rows
     }
 
+    fn spec(&self) -> JoinSpec {
+        JoinSpec::new(&self.node(), &columns(0, self.key), &columns(10, self.key), &self.output()).unwrap()
+    }
+
     fn run(&self, left: &[Row], right: &[Row], batch_rows: usize) -> Result<Vec<Batch>> {
+        self.run_spec(self.spec(), left, right, batch_rows)
+    }
+
+    fn run_spec(&self, spec: JoinSpec, left: &[Row], right: &[Row], batch_rows: usize) -> Result<Vec<Batch>> {
         let cx = context(batch_rows);
         let sides = [batches(left, self.key, 5), batches(right, self.key, 5)];
-        let (l, r) = (columns(0, self.key), columns(10, self.key));
-        let spec = Arc::new(JoinSpec::new(&self.node(), &l, &r, &self.output())?);
-        let build = JoinBuild::new(spec, sides[self.build.index()].clone(), cx.reserve("input"), self.tasks, &cx)?;
+        let build =
+            JoinBuild::new(Arc::new(spec), sides[self.build.index()].clone(), cx.reserve("input"), self.tasks, &cx)?;
         let helped: Vec<Result<bool>> = std::thread::scope(|scope| {
             let handles: Vec<_> = (0..self.tasks).map(|_| scope.spawn(|| build.help(&cx, Duration::MAX))).collect();
             handles.into_iter().map(|h| h.join().unwrap()).collect()
@@ -424,6 +432,29 @@ fn filters_pass_what_matches_and_nothing_else() {
             assert_eq!(passed.indices(), expected, "{key:?}");
         }
     }
+}
+
+#[test]
+fn carried_columns_are_rows_of_the_build_side() {
+    let mut random = Random(5);
+    let (left, right) = (random.rows(60, 9, true), random.rows(40, 9, true));
+    let mut carried = 0;
+    for (kind, build) in kinds().into_iter().flat_map(|kind| [(kind.clone(), Side::Left), (kind, Side::Right)]) {
+        let key = KeyType::Dense;
+        let case = Case { kind, build, key, null_safe: false, null_aware: false, residual: false, tasks: 2 };
+        let output = case.output();
+        let types: Vec<SqlType> = output.iter().map(|column| column.ty.clone()).collect();
+        let spec = case.spec().carrying(&output.iter().map(|column| column.id).collect(), &output);
+        let Ok(batches) = case.run_spec(spec, &left, &right, 100) else { continue };
+        carried += batches
+            .iter()
+            .flat_map(Batch::columns)
+            .filter(|c| matches!(c.data_type(), DataType::Dictionary(..)))
+            .count();
+        let batches = batches.into_iter().map(|batch| batch.canonical(&types).unwrap()).collect();
+        assert_eq!(Some(case.collect(batches, 100)), case.expected(&left, &right), "{case:?}");
+    }
+    assert!(carried > 10, "{carried} columns");
 }
 
 #[test]
