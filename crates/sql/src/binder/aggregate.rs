@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use firesteel_common::{ColumnId, Error, Result, ResultExt, Scalar, Span, SqlType};
 use firesteel_expr::{ColumnRef, Expr, NamedAggregate};
-use firesteel_plan::{LogicalOp, LogicalPlan};
+use firesteel_plan::{JoinKind, LogicalOp, LogicalPlan};
 use sqlparser::ast::{self, GroupByExpr, GroupByWithModifier, Select, Value};
 
 use crate::binder::expr::{AliasRule, ExprCx, PendingSubquery};
@@ -412,6 +412,15 @@ impl Rewriter {
 }
 
 impl GroupBy {
+    /// Whether a subquery of the select list is grouped by: its rows are needed before there are groups.
+    pub(crate) fn reads(&self, subquery: &PendingSubquery) -> bool {
+        let mut columns: BTreeSet<ColumnId> = subquery.plan.column_ids().into_iter().collect();
+        if let JoinKind::Mark(mark) = &subquery.kind {
+            columns.insert(mark.id);
+        }
+        self.keys.iter().any(|key| reads(key, &columns))
+    }
+
     /// The position of a key, which is added if it is new.
     pub(crate) fn key(&mut self, expr: Expr) -> usize {
         match self.keys.iter().position(|key| *key == expr) {

@@ -93,6 +93,7 @@ impl<'a> Binder<'a> {
             cx.aggregates.iter().map(|a| a.column.id).chain(cx.windows.iter().map(|w| w.call.column.id)).collect();
         let mut below = std::mem::take(&mut cx.below);
         let group = self.group_by(select, &items, &special, &env, &mut below)?;
+        below.extend(item_subqueries.extract_if(.., |subquery| group.reads(subquery)));
         let mut windows = std::mem::take(&mut cx.windows);
         plan = self.attach(plan, below);
         if group.present || !cx.aggregates.is_empty() || !cx.groupings.is_empty() || select.having.is_some() {
