@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::DataType;
 
+use crate::texts::own_texts;
 use crate::{Error, Result, SqlType, encoding};
 
 /// Positions of the live rows of a batch, ascending and without duplicates.
@@ -186,7 +186,9 @@ impl Batch {
             .iter()
             .enumerate()
             .map(|(i, ty)| {
-                let own: Vec<ArrayRef> = parts.iter().map(|p| with_few_buffers(&p.columns[i])).collect();
+                // A few rows of many batches would list all buffers of each: as many as there are batches, squared.
+                let few = |p: &Batch| own_texts(&p.columns[i], |buffers, views| buffers.len() > views.len());
+                let own: Vec<ArrayRef> = parts.iter().map(few).collect();
                 let arrays: Vec<&dyn Array> = own.iter().map(|array| array.as_ref()).collect();
                 if arrays.is_empty() {
                     return Ok(arrow::array::new_empty_array(&ty.arrow()));
@@ -198,26 +200,10 @@ impl Batch {
     }
 }
 
-/// The column with its texts copied into a buffer of its own, if they lie in more buffers than there are rows. What was
-/// taken from a large column refers to all buffers of that; put together, a few rows of many batches would
-/// list them as often as there are batches.
-fn with_few_buffers(column: &ArrayRef) -> ArrayRef {
-    let rows = column.len();
-    match column.data_type() {
-        DataType::Utf8View if column.as_string_view().data_buffers().len() > rows => {
-            Arc::new(column.as_string_view().gc())
-        }
-        DataType::BinaryView if column.as_binary_view().data_buffers().len() > rows => {
-            Arc::new(column.as_binary_view().gc())
-        }
-        _ => column.clone(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Int32Array, StringViewArray};
+    use arrow::array::{AsArray, Int32Array, StringViewArray};
     use arrow::datatypes::Int32Type;
 
     fn batch(values: &[i32]) -> Batch {

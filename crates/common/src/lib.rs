@@ -17,6 +17,7 @@ pub mod select;
 pub mod show;
 pub mod span;
 pub mod sql_type;
+pub mod texts;
 
 pub use batch::{Batch, Selection};
 pub use config::Config;

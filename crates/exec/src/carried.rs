@@ -25,8 +25,7 @@ pub(crate) fn carried(root: &PhysicalPlan) -> Carried {
 }
 
 fn texts<'a>(columns: impl IntoIterator<Item = &'a ColumnRef>) -> BTreeSet<ColumnId> {
-    let is_text =
-        |ty: &SqlType| matches!(ty, SqlType::String | SqlType::Char(_) | SqlType::Varchar(_) | SqlType::Binary);
+    let is_text = |ty: &SqlType| ty.is_string() || *ty == SqlType::Binary;
     columns.into_iter().filter(|column| is_text(&column.ty)).map(|column| column.id).collect()
 }
 

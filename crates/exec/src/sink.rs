@@ -19,7 +19,6 @@ use crate::services::QueryServices;
 pub(crate) struct ExchangeSink {
     writer: ShuffleWriter,
     route: Route,
-    types: Vec<SqlType>,
 }
 
 /// How the partition of a row is found.
@@ -33,15 +32,15 @@ pub(crate) enum Route {
 }
 
 impl ExchangeSink {
-    /// Writes rows of `types` through `writer`.
-    pub(crate) fn new(writer: ShuffleWriter, route: Route, types: Vec<SqlType>) -> Self {
-        Self { writer, route, types }
+    /// Writes through `writer`.
+    pub(crate) fn new(writer: ShuffleWriter, route: Route) -> Self {
+        Self { writer, route }
     }
 }
 
 impl Sink for ExchangeSink {
     fn push(&mut self, batch: Batch) -> Result<()> {
-        let batch = batch.canonical(&self.types)?;
+        let batch = batch.canonical(self.writer.types())?;
         match &mut self.route {
             Route::Any => self.writer.write(batch),
             Route::Hash(evaluator, types, hashes) => {

@@ -524,9 +524,11 @@ impl StageExecution {
     fn sink(&self, cx: &TaskContext) -> Result<Box<dyn Sink>> {
         let output = &self.stage.output;
         let columns = &self.stage.plan.output;
-        let types = columns.iter().map(|c| c.ty.clone()).collect();
         match &output.distribution {
-            Distribution::Any => Ok(Box::new(ResultSink::new(self.services.clone(), types))),
+            Distribution::Any => {
+                let types = columns.iter().map(|c| c.ty.clone()).collect();
+                Ok(Box::new(ResultSink::new(self.services.clone(), types)))
+            }
             distribution => {
                 let writer = self.services.shuffle.writer(output.id, cx.id, self.output_usage.clone())?;
                 let route = match distribution {
@@ -540,7 +542,7 @@ impl StageExecution {
                     }
                     _ => Route::Any,
                 };
-                Ok(Box::new(ExchangeSink::new(writer, route, types)))
+                Ok(Box::new(ExchangeSink::new(writer, route)))
             }
         }
     }

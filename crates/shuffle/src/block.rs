@@ -7,10 +7,14 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
+use firesteel_common::texts::{long_bytes, trim};
 use firesteel_common::{Batch, Error, Result, SqlType};
 use parking_lot::Mutex;
 
 use crate::spill::{Place, SpillFile};
+
+/// Bytes of buffers that blocks may share and not use.
+pub(crate) const SMALL: usize = 64 << 10;
 
 /// Rows of a partition: a batch in memory, or an Arrow IPC stream in memory (as it would cross processes) or on disk.
 /// Copies are of the same block, wherever it is.
@@ -103,7 +107,7 @@ fn encode(batch: &Batch, types: &[SqlType]) -> Result<Vec<u8>> {
     ));
     let options = RecordBatchOptions::new().with_row_count(Some(batch.rows()));
     // The stream has whole buffers, also those that a piece shares with many others.
-    let columns = batch.columns().iter().cloned().map(|column| trim_above(column, 0)).collect();
+    let columns = batch.columns().iter().map(|column| trim(column, 0)).collect();
     let record = RecordBatch::try_new_with_options(schema.clone(), columns, &options)?;
     let mut data = Vec::new();
     let mut writer = StreamWriter::try_new(&mut data, &schema)?;
@@ -140,33 +144,5 @@ pub fn held_bytes(column: &ArrayRef) -> u64 {
         DataType::Utf8View => text(column.as_string_view().data_buffers().iter().map(|b| b.capacity()).sum()),
         DataType::BinaryView => text(column.as_binary_view().data_buffers().iter().map(|b| b.capacity()).sum()),
         _ => column.get_buffer_memory_size() as u64,
-    }
-}
-
-fn long_bytes(views: &[u128]) -> u64 {
-    views.iter().map(|view| u64::from(*view as u32)).filter(|length| *length > 12).sum()
-}
-
-/// `column` without the parts of shared string buffers that its rows do not use, if that frees more than
-/// half of them.
-pub fn trim(column: ArrayRef) -> ArrayRef {
-    const SMALL: usize = 64 << 10;
-    trim_above(column, SMALL)
-}
-
-/// The same for buffers of more than `small` bytes.
-fn trim_above(column: ArrayRef, small: usize) -> ArrayRef {
-    match column.data_type() {
-        DataType::Utf8View => {
-            let view = column.as_string_view();
-            let held: usize = view.data_buffers().iter().map(|b| b.len()).sum();
-            if held > small && held as u64 > 2 * long_bytes(view.views()) { Arc::new(view.gc()) } else { column }
-        }
-        DataType::BinaryView => {
-            let view = column.as_binary_view();
-            let held: usize = view.data_buffers().iter().map(|b| b.len()).sum();
-            if held > small && held as u64 > 2 * long_bytes(view.views()) { Arc::new(view.gc()) } else { column }
-        }
-        _ => column,
     }
 }

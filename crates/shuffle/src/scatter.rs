@@ -7,9 +7,10 @@
 use arrow::array::UInt32Array;
 use arrow::compute::take;
 use firesteel_common::hash::partition_of;
+use firesteel_common::texts::trim;
 use firesteel_common::{Batch, Result, SqlType};
 
-use crate::block::trim;
+use crate::block::SMALL;
 
 /// Rows gathered before they are scattered, per partition.
 const ROWS_PER_PARTITION: usize = 2048;
@@ -60,7 +61,8 @@ impl Scatter {
         let batch = Batch::concat(&pending, &self.types)?;
         let (order, starts) = counting_sort(&targets, self.partitions);
         let order = UInt32Array::from(order);
-        let columns = batch.columns().iter().map(|c| Ok(trim(take(c, &order, None)?))).collect::<Result<_>>()?;
+        let columns =
+            batch.columns().iter().map(|c| Ok(trim(&take(c, &order, None)?, SMALL))).collect::<Result<_>>()?;
         let sorted = Batch::new(columns, targets.len());
         for partition in 0..self.partitions {
             let (start, end) = (starts[partition as usize], starts[partition as usize + 1]);

@@ -8,11 +8,12 @@ use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
+use firesteel_common::texts::trim;
 use firesteel_common::{Batch, Error, ExchangeId, ExchangeStats, KeyCounts, PartitionSpec, Result, SqlType, TaskId};
 use firesteel_runtime::{MemoryPool, Reclaim, Reservation, Usage};
 use parking_lot::Mutex;
 
-use crate::block::{Block, held_bytes, row_bytes, trim};
+use crate::block::{Block, SMALL, held_bytes, row_bytes};
 use crate::output::Output;
 use crate::scatter::Scatter;
 use crate::sketch::{Distinct, HotKeys};
@@ -304,6 +305,11 @@ pub struct ShuffleWriter {
 const BLOCK_ROWS: usize = 8192;
 
 impl ShuffleWriter {
+    /// Types of the columns.
+    pub fn types(&self) -> &[SqlType] {
+        &self.layout.types
+    }
+
     /// Writes rows to the partitions of their `hashes`, one per live row.
     pub fn write_hashed(&mut self, batch: Batch, hashes: &[u64]) -> Result<()> {
         self.keys.get_or_insert_default().add(hashes);
@@ -365,7 +371,7 @@ impl ShuffleWriter {
         self.tail_rows = 0;
         self.waited();
         let rows = batch.rows();
-        let batch = Batch::new(batch.columns().iter().cloned().map(trim).collect(), rows);
+        let batch = Batch::new(batch.columns().iter().map(|column| trim(column, SMALL)).collect(), rows);
         let held = batch.columns().iter().map(held_bytes).sum();
         let partition = self.next;
         self.next = (self.next + 1) % self.layout.partitions;

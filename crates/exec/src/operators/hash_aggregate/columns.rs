@@ -17,6 +17,7 @@ use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
 use arrow::compute::{concat, interleave, take};
 use arrow::datatypes::{BinaryViewType, ByteViewType, DataType, StringViewType};
 use firesteel_common::hash::hash_columns;
+use firesteel_common::texts::{long_bytes, own_texts};
 use firesteel_common::{Error, Result, SqlType};
 
 use super::slots::Slots;
@@ -271,17 +272,10 @@ impl Chunk {
 
 /// The same values without a text that others need.
 fn own(column: ArrayRef) -> ArrayRef {
-    fn each<T: ByteViewType>(column: &ArrayRef) -> Option<ArrayRef> {
-        let array = column.as_byte_view::<T>();
-        let held: usize = array.data_buffers().iter().map(|buffer| buffer.capacity()).sum();
-        (held > 0 && held > 2 * array.total_buffer_bytes_used()).then(|| std::sync::Arc::new(array.gc()) as ArrayRef)
-    }
-    let owned = match column.data_type() {
-        DataType::Utf8View => each::<StringViewType>(&column),
-        DataType::BinaryView => each::<BinaryViewType>(&column),
-        _ => None,
-    };
-    owned.unwrap_or(column)
+    own_texts(&column, |buffers, views| {
+        let held: usize = buffers.iter().map(|buffer| buffer.capacity()).sum();
+        held > 0 && held as u64 > 2 * long_bytes(views)
+    })
 }
 
 /// A column and its parts.

@@ -12,10 +12,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanBufferBuilder, GenericByteViewArray};
+use arrow::array::{Array, ArrayRef, BooleanBufferBuilder};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{ByteViewType, DataType};
 use arrow::row::RowConverter;
+use firesteel_common::texts::trim;
 use firesteel_common::{Batch, Error, ErrorKind, Result, encoding};
 use firesteel_runtime::{CancelToken, Reservation};
 use firesteel_shuffle::block::row_bytes;
@@ -281,7 +281,8 @@ impl JoinBuild {
             types.flatten().map(|(column, ty)| encoding::canonical(column, ty)).collect::<Result<_>>()?
         };
         let columns = spec.shape.build_columns.iter();
-        let columns = columns.map(|i| Ok(tidy(encoding::canonical(&batch.column(*i)?, &spec.build_input[*i].ty)?)));
+        let columns =
+            columns.map(|i| Ok(trim(&encoding::canonical(&batch.column(*i)?, &spec.build_input[*i].ty)?, SLACK)));
         Ok(Prepared { columns: columns.collect::<Result<_>>()?, keys, filter_columns, range, rows: batch.rows() })
     }
 
@@ -377,19 +378,6 @@ impl Drop for Claim<'_> {
             // Reaches the other threads by the state of the build; this one is unwinding.
             let _ = build.end(Err(Error::new(ErrorKind::Panic, "INTERNAL_ERROR", "XX000", message)));
         }
-    }
-}
-
-/// Lets go of buffers that are mostly unused, such as those of strings that a filter has removed.
-fn tidy(column: ArrayRef) -> ArrayRef {
-    fn is_sparse<T: ByteViewType>(array: &GenericByteViewArray<T>) -> bool {
-        let held: usize = array.data_buffers().iter().map(|buffer| buffer.len()).sum();
-        held > SLACK && held > 2 * array.total_buffer_bytes_used()
-    }
-    match column.data_type() {
-        DataType::Utf8View if is_sparse(column.as_string_view()) => Arc::new(column.as_string_view().gc()),
-        DataType::BinaryView if is_sparse(column.as_binary_view()) => Arc::new(column.as_binary_view().gc()),
-        _ => column,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, downcast_primitive};
 use arrow::compute::interleave;
 use arrow::datatypes::*;
+use firesteel_common::texts::trim;
 use firesteel_common::{Batch, Result, SqlType};
 use firesteel_expr::ColumnRef;
 use firesteel_shuffle::block::row_bytes;
@@ -18,24 +19,8 @@ const WASTE: usize = 64 << 10;
 /// alive than they refer to.
 pub(crate) fn retain(batch: Batch, types: &[SqlType]) -> Result<Batch> {
     let batch = batch.canonical(types)?;
-    let columns = batch.columns().iter().map(compact_text).collect();
+    let columns = batch.columns().iter().map(|column| trim(column, WASTE)).collect();
     Ok(Batch::new(columns, batch.rows()))
-}
-
-fn compact_text(column: &ArrayRef) -> ArrayRef {
-    macro_rules! compact {
-        ($array:expr) => {{
-            let array = $array;
-            let held: usize = array.data_buffers().iter().map(|b| b.len()).sum();
-            let wasteful = held > WASTE && held > 2 * array.total_buffer_bytes_used();
-            if wasteful { Arc::new(array.gc()) } else { column.clone() }
-        }};
-    }
-    match column.data_type() {
-        DataType::Utf8View => compact!(column.as_string_view()),
-        DataType::BinaryView => compact!(column.as_binary_view()),
-        _ => column.clone(),
-    }
 }
 
 /// Places of those columns of `input` that are in `output`, too.
